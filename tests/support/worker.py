@@ -1,0 +1,85 @@
+"""PyFlink's own operations, chained as its worker chains them, without a JVM: what a bundle does to a stage."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+from pyflink.common import Row, Time
+from pyflink.datastream import async_retry_strategies
+from pyflink.datastream.functions import AsyncFunctionDescriptor
+from pyflink.fn_execution import flink_fn_execution_pb2 as pb
+from pyflink.fn_execution.datastream.process.async_function.operation import AsyncOperation
+from pyflink.fn_execution.datastream.process.operations import StatelessOperation
+
+from udfs.micro_batch import Collect, Handle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from typing_extensions import Self
+
+    from udfs.micro_batch import Stage
+
+
+class Outputs:
+    """What leaves the stage: it iterates results on the emitter's thread, as PyFlink's network output does."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+    def process_outputs(self, _windowed_value: object, results: Iterable[Row]) -> None:
+        """Take the results one by one; what iterating them raises goes up, as in PyFlink."""
+        for result in results:
+            self.values.append(result[2])
+
+
+class Worker:
+    """One subtask of a stage: a collector and a handler on PyFlink's own operations and queue.
+
+    Args:
+        stage: The stage; each half gets its own copy, as on a cluster.
+        metrics: False plays `python.metric.enabled: false`.
+        handle: Another handler than `Handle`, for showing what goes wrong without it.
+    """
+
+    def __init__(self, stage: Stage[Any, Any], *, metrics: bool = True, handle: type[Any] = Handle) -> None:
+        self.outputs = Outputs()
+        descriptor = AsyncFunctionDescriptor(
+            handle(stage),
+            Time.milliseconds(0),
+            stage.limits.max_batches,
+            async_retry_strategies.NO_RETRY_STRATEGY,
+            AsyncFunctionDescriptor.OutputMode.ORDERED,
+        )
+        self._collector = StatelessOperation(_function(Collect(stage), metrics=metrics), None)
+        self._handler = AsyncOperation(_function(descriptor, metrics=metrics), None)
+        self._handler.set_output_processor(self.outputs)
+
+    def __enter__(self) -> Self:
+        self._collector.open()
+        self._handler.open()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._handler.close()
+        self._collector.close()
+
+    def feed(self, record: object) -> None:
+        """Process one record as the bundle's thread does."""
+        for batch in self._collector.process_element((0, 0, record)):
+            self._handler.process_element(SimpleNamespace(), batch)
+
+    def finish_bundle(self) -> None:
+        """End the bundle, upstream first. When this returns, Flink lets the barrier pass."""
+        self._collector.finish()
+        self._handler.finish()
+
+
+def _function(function: object, *, metrics: bool) -> pb.UserDefinedDataStreamFunction:
+    return pb.UserDefinedDataStreamFunction(
+        function_type=pb.UserDefinedDataStreamFunction.PROCESS,
+        payload=cloudpickle.dumps(function),
+        metric_enabled=metrics,
+    )

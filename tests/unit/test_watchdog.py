@@ -1,0 +1,69 @@
+"""A worker ends with the JVM above it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from udfs.watchdog import is_alive, task_manager_of
+
+ROOT = Path(__file__).parents[2]
+# It ignores what an orderly end would send, as a worker hanging in its exit does.
+WORKER = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)
+from udfs.watchdog import end_with_task_manager
+end_with_task_manager(); end_with_task_manager()
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc on this system")
+
+
+@needs_proc
+def test_a_worker_ends_within_a_second_of_its_task_managers_death(tmp_path: Path) -> None:
+    """java ▶ shell ▶ python, as Flink starts it: kill -9 of the first ends the last, though the shell lives on."""
+    java = tmp_path / "java"  # the kernel names a process after its file
+    shutil.copy(shutil.which("bash") or "/bin/bash", java)
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    runner = f"{sys.executable} {script} 2>&1 | tee /dev/stderr"
+    with subprocess.Popen(
+        [java, "-c", f"bash -c '{runner}'; true"],
+        env={**os.environ, "WORKER_ID": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as task_manager:
+        assert task_manager.stdout is not None
+        worker = int(task_manager.stdout.readline())
+        found = task_manager_of(worker)
+        assert found is not None
+        assert found.pid == task_manager.pid
+        task_manager.send_signal(signal.SIGKILL)
+        task_manager.wait()
+        assert not is_alive(found)
+        deadline = time.monotonic() + 1
+        while _runs(worker):
+            assert time.monotonic() < deadline, "the worker outlives its TaskManager"
+            time.sleep(0.02)
+
+
+@needs_proc
+def test_a_process_without_a_jvm_above_has_no_task_manager() -> None:
+    """This very test is no worker, so nothing would end it."""
+    assert task_manager_of(1) is None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False

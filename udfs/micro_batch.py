@@ -1,0 +1,295 @@
+"""Micro-batches that end with the checkpoint barrier: the one mechanism under both parse and write.
+
+PyFlink has no Python sink and no end-of-bundle hook for user functions. What it has: before each barrier the Java
+operator finishes the bundle, and `AsyncOperation.finish()` (pyflink/fn_execution/datastream/process/async_function/
+operation.py) waits until no async element is in flight. So a stage is two functions, chained into one Python worker:
+
+    records ─▶ Collect ── the open Batch itself, once ──▶ Handle ─▶ outputs
+               (bundle's thread)                          (event loop's thread)
+
+`Collect` appends each record to the open batch of its group. `Handle` receives the same object, waits until it is
+sealed, handles it whole and returns what it makes. A batch is sealed when it is full, or when the bundle ends: operators
+finish upstream first, and a gauge is read in `finish()` on the bundle's own thread, which makes sealing there exact.
+
+No other file of this project knows how Flink lets us flush.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from abc import ABC, abstractmethod
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from weakref import WeakValueDictionary
+
+from pyflink.common import Time
+from pyflink.datastream import AsyncDataStream, KeyedProcessFunction, KeyedStream, ProcessFunction
+from pyflink.datastream.functions import AsyncFunction
+
+from udfs.watchdog import end_with_task_manager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pyflink.common import TypeInformation
+    from pyflink.datastream import DataStream, RuntimeContext
+    from pyflink.metrics import MetricGroup
+
+    from udfs.core.batching import BatchLimits
+
+logger = logging.getLogger(__name__)
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+# With `python.metric.enabled: false` there is no gauge to read, so a batch nobody has added to for so long is sealed.
+# Liveness rests on it then, correctness never: what comes later opens the next batch of the group.
+QUIET_SECONDS = 0.05
+
+
+class ChainingError(RuntimeError):
+    """A batch was about to leave the process in which it is being filled."""
+
+
+class Batch(Generic[In]):
+    """The records of one group, handed from the thread that collects to the thread that handles.
+
+    Nothing is appended after the batch was sealed, whichever thread seals it, and nobody reads it before.
+    """
+
+    __slots__ = ("_count", "_items", "_lock", "_sealed", "_size", "group", "sequence")
+
+    def __init__(self, group: str, sequence: int) -> None:
+        self.group = group
+        self.sequence = sequence
+        self._items: list[In] = []
+        self._count = 0
+        self._size = 0
+        self._lock = threading.Lock()
+        self._sealed: Future[list[In]] = Future()
+
+    def append(self, item: In, count: int, size: int, limits: BatchLimits) -> bool:
+        """Take the item and return True, or return False if the batch is sealed or the item is too much for it."""
+        with self._lock:
+            too_much = bool(self._items) and limits.is_exceeded(self._count + count, self._size + size)
+            if too_much or self._sealed.done():
+                return False
+            self._items.append(item)
+            self._count += count
+            self._size += size
+            return True
+
+    def is_full(self, limits: BatchLimits) -> bool:
+        """True when the batch takes no more."""
+        return limits.is_full(self._count, self._size)
+
+    def seal(self) -> None:
+        """Close the batch for good and wake who waits for it. Any thread may call it, any number of times."""
+        with self._lock:
+            if not self._sealed.done():
+                self._sealed.set_result(self._items)
+
+    async def sealed(self, quiet_seconds: float | None = None) -> list[In]:
+        """Wait until the batch is sealed and return its items.
+
+        Args:
+            quiet_seconds: Seal it here once nothing was appended for that long; None leaves it to the collector.
+        """
+        sealed = asyncio.wrap_future(self._sealed)
+        while quiet_seconds is not None and not sealed.done():
+            seen = len(self._items)
+            await asyncio.wait({sealed}, timeout=quiet_seconds)
+            if len(self._items) == seen:
+                self.seal()
+        return await sealed
+
+    def __repr__(self) -> str:
+        """Sizes only: PyFlink puts this into error texts."""
+        return f"<Batch {self.sequence}: {self._count} messages, {self._size} bytes>"
+
+    def __reduce__(self) -> NoReturn:
+        raise ChainingError(
+            "A micro-batch was about to be serialised, so the two halves of its stage are not chained into one Python "
+            "worker and its records would be lost. Set pipeline.operator-chaining.enabled and "
+            "python.operator-chaining.enabled to true, and leave the parallelism of single operators alone."
+        )
+
+
+class OpenBatches(Generic[In]):
+    """The batches that still take records, one per group. Used by the bundle's thread alone."""
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self._limits = limits
+        self._open: dict[str, Batch[In]] = {}  # oldest first
+        self._next_sequence = 0
+
+    def add(self, group: str, item: In, count: int, size: int) -> Batch[In] | None:
+        """Put the item into the open batch of its group; return the batch if it had to be opened for it."""
+        batch = self._open.get(group)
+        opened = None
+        if batch is None or not batch.append(item, count, size, self._limits):
+            batch = opened = self._opened(group)
+            batch.append(item, count, size, self._limits)
+        if batch.is_full(self._limits):
+            self._seal(group)
+        return opened
+
+    def seal_all(self) -> int:
+        """Seal every open batch; return how many there were."""
+        sealed = len(self._open)
+        for group in list(self._open):
+            self._seal(group)
+        return sealed
+
+    def _opened(self, group: str) -> Batch[In]:
+        self._seal(group)
+        self._make_room()
+        batch = self._open[group] = Batch[In](group, self._next_sequence)
+        self._next_sequence += 1
+        return batch
+
+    def _make_room(self) -> None:
+        for group, batch in list(self._open.items()):
+            if not self._limits.must_be_sealed(batch.sequence, self._next_sequence):
+                return
+            self._seal(group)
+
+    def _seal(self, group: str) -> None:
+        batch = self._open.pop(group, None)
+        if batch is not None:
+            batch.seal()
+
+
+class Stage(ABC, Generic[In, Out]):
+    """What one micro-batched stage does with its records. Copies of it go to the collector and to the handler.
+
+    Attributes:
+        limits: How large a batch gets and how many are under way.
+    """
+
+    limits: BatchLimits
+
+    @abstractmethod
+    def group_of(self, item: In) -> str:
+        """Name the group of a record. Batches of one group are handled strictly one after another."""
+
+    @abstractmethod
+    def size_of(self, item: In) -> tuple[int, int]:
+        """Return how many messages and about how many bytes a record counts for."""
+
+    @abstractmethod
+    async def handle(self, group: str, items: list[In]) -> Iterable[Out]:
+        """Do everything with the items of one batch and return the outputs.
+
+        When it returns, the checkpoint may pass. When it raises, no later batch is handled and the task fails before its
+        next checkpoint.
+        """
+
+    def open(self, metrics: MetricGroup | None) -> None:  # noqa: B027 - most stages have nothing to open
+        """Prepare on the worker, before the first batch. ``metrics`` is None where Python metrics are off."""
+
+    def close(self) -> None:  # noqa: B027 - or to close
+        """Let go on the worker, after the last batch."""
+
+
+class Failure:
+    """The result of a batch that failed: it raises when it is iterated.
+
+    A handler must not raise itself. PyFlink (2.2, 2.3) completes a failed element with no output and remembers the
+    exception only for the *next* element; if none comes, `finish()` returns and the barrier passes over the lost batch.
+    This result instead fails the emitter before it counts the element as done, so `finish()` cannot but raise.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __iter__(self) -> Iterator[NoReturn]:
+        # The emitter catches Exception only; a CancelledError would end its thread unseen and hang the barrier.
+        if isinstance(self._error, Exception):
+            raise self._error
+        raise RuntimeError(f"the handling of a micro-batch was ended by {self._error!r}") from self._error
+
+
+class _Collecting(Generic[In]):
+    """Fills batches, and seals them when the bundle ends."""
+
+    def __init__(self, stage: Stage[In, Any]) -> None:
+        self._stage = stage
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Register the gauge whose reading is the end of the bundle."""
+        self._batches = OpenBatches[In](self._stage.limits)
+        metrics = runtime_context.get_metrics_group()
+        if metrics is not None:
+            metrics.add_group("qdrant").gauge("batchesSealedAtFlush", self._batches.seal_all)
+
+    def process_element(self, value: In, _ctx: Any) -> tuple[Batch[In], ...]:
+        """Put the record into its batch; emit the batch if the record opened it."""
+        count, size = self._stage.size_of(value)
+        opened = self._batches.add(self._stage.group_of(value), value, count, size)
+        return () if opened is None else (opened,)
+
+
+class Collect(_Collecting[In], ProcessFunction):
+    """The collector of a stream without keys."""
+
+
+class CollectKeyed(_Collecting[In], KeyedProcessFunction):
+    """The collector of a keyed stream."""
+
+
+class Handle(AsyncFunction, Generic[In, Out]):
+    """Handles sealed batches, those of one group in their order, until the first failure."""
+
+    def __init__(self, stage: Stage[In, Out]) -> None:
+        self._stage = stage
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Open the stage and tie this process to its TaskManager."""
+        end_with_task_manager()
+        metrics = runtime_context.get_metrics_group()
+        self._quiet_seconds = QUIET_SECONDS if metrics is None else None
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._first_error: BaseException | None = None
+        self._stage.open(metrics)
+
+    def close(self) -> None:
+        """Close the stage."""
+        self._stage.close()
+
+    async def async_invoke(self, batch: Batch[In]) -> Iterable[Out]:
+        """Return the outputs of the batch, or a `Failure`; never raise."""
+        try:
+            return await self._handled(batch)
+        except BaseException as error:  # noqa: BLE001 - see Failure
+            if self._first_error is None:
+                self._first_error = error
+            return Failure(error)
+
+    async def _handled(self, batch: Batch[In]) -> Iterable[Out]:
+        # Coroutines start in the order of their batches and asyncio.Lock serves in the order of asking, so the lock is
+        # the group's queue; it must be asked for before anything else is awaited.
+        turn = self._turns.get(batch.group)
+        if turn is None:
+            turn = self._turns[batch.group] = asyncio.Lock()
+        async with turn:
+            items = await batch.sealed(self._quiet_seconds)
+            if self._first_error is not None:
+                raise RuntimeError("an earlier micro-batch of this task failed") from self._first_error
+            return await self._stage.handle(batch.group, items)
+
+
+def micro_batched(stream: DataStream, stage: Stage[Any, Any], name: str, output_type: TypeInformation) -> DataStream:
+    """Run the stage over the stream in micro-batches, all of them handled whenever a checkpoint barrier passes.
+
+    The outputs of batches leave in the order in which the batches were opened.
+    """
+    collector = CollectKeyed(stage) if isinstance(stream, KeyedStream) else Collect(stage)
+    batches = stream.process(collector).name(f"{name}: collect").uid(f"{name}-collect")
+    # A time-out other than 0 would start a thread per element; the handler owns its deadlines.
+    handled = AsyncDataStream.ordered_wait(
+        batches, Handle(stage), Time.milliseconds(0), stage.limits.max_batches, output_type
+    )
+    return handled.name(name).uid(name)

@@ -1,0 +1,83 @@
+"""Ends a Python worker whose TaskManager is gone.
+
+After `kill -9` of a TaskManager some Python workers hang in their own exit and keep writing for seconds, while the
+restarted task already writes newer versions elsewhere. A worker looks five times a second whether its TaskManager lives.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+_lock = threading.Lock()
+_watching: list[threading.Thread] = []
+
+
+class ProcessId(NamedTuple):
+    """A process that cannot be mistaken for a later one with the same number."""
+
+    pid: int
+    started: str
+
+
+def end_with_task_manager() -> None:
+    """End this process within half a second of its TaskManager's death, however it dies.
+
+    Does nothing outside a Python worker process (Beam names those in ``WORKER_ID``), or where there is no /proc.
+    """
+    with _lock:
+        if _watching or "WORKER_ID" not in os.environ:
+            return
+        task_manager = task_manager_of(os.getpid())
+        if task_manager is None:
+            logger.warning("No TaskManager was found above this worker: it may outlive a TaskManager that is killed.")
+            return
+        thread = threading.Thread(target=_watch, args=(task_manager,), name="task-manager-watchdog", daemon=True)
+        _watching.append(thread)
+        thread.start()
+
+
+def task_manager_of(pid: int) -> ProcessId | None:
+    """Return the nearest ancestor that is a JVM: java ▶ pyflink-udf-runner.sh ▶ python."""
+    while pid > 1:
+        stat = _stat(pid)
+        if stat is None:
+            return None
+        name, parent, started = stat
+        if name == "java":
+            return ProcessId(pid, started)
+        pid = parent
+    return None
+
+
+def is_alive(process: ProcessId) -> bool:
+    """True while that very process runs; a zombie does not."""
+    stat = _stat(process.pid)
+    return stat is not None and stat[2] == process.started
+
+
+def _stat(pid: int) -> tuple[str, int, str] | None:
+    """Read name, parent and start time from /proc; None if there is no such process or it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The name stands in parentheses and may itself hold any character; fields are counted from proc(5).
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    fields = rest.split()
+    state, parent, started = fields[0], int(fields[1]), fields[19]
+    return None if state in "ZX" else (name, parent, started)
+
+
+def _watch(task_manager: ProcessId) -> None:
+    while is_alive(task_manager):
+        time.sleep(POLL_SECONDS)
+    # Not sys.exit: hanging in the ordinary exit, with requests still going out, is what this is for.
+    os._exit(1)
