@@ -1,0 +1,124 @@
+"""Flink's environment for this job: what it is given, what is filled in, and what would void a promise."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
+from pyflink.util.java_utils import get_j_env_configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Filled in where neither a setting, nor `flink run -D`, nor the cluster's config.yaml says otherwise.
+DEFAULTS = {
+    # An outage is waited out inside a request; what restarts is for crashes. A refusal comes back at every attempt, so
+    # a bounded number of quick attempts ends FAILED with its sentence.
+    "restart-strategy.type": "exponential-delay",
+    "restart-strategy.exponential-delay.initial-backoff": "1 s",
+    "restart-strategy.exponential-delay.max-backoff": "1 min",
+    "restart-strategy.exponential-delay.backoff-multiplier": "1.5",
+    "restart-strategy.exponential-delay.attempts-before-reset-backoff": "10",
+    # Flink's default, 0, fails the job at the first checkpoint that expires in an outage.
+    "execution.checkpointing.tolerable-failed-checkpoints": "1000000",
+    "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+}
+
+# Setting, the values that do no harm (in lower case), and what the others would do.
+_HARMLESS: Mapping[str, tuple[frozenset[str], str]] = {
+    "execution.checkpointing.unaligned.enabled": (
+        frozenset({"false"}),
+        "an unaligned checkpoint keeps messages in its state and completes before they are in Qdrant",
+    ),
+    "execution.checkpointing.unaligned": (
+        frozenset({"false"}),
+        "an unaligned checkpoint keeps messages in its state and completes before they are in Qdrant",
+    ),
+    "python.execution-mode": (
+        frozenset({"process"}),
+        "batches are flushed before a checkpoint only by Python workers that are processes",
+    ),
+    "pipeline.operator-chaining.enabled": (frozenset({"true"}), "a batch is handed over within one chain of operators"),
+    "pipeline.operator-chaining": (frozenset({"true"}), "a batch is handed over within one chain of operators"),
+    "python.operator-chaining.enabled": (frozenset({"true"}), "a batch is handed over within one chain of operators"),
+    "execution.runtime-mode": (frozenset({"streaming"}), "there are no checkpoints in batch mode"),
+    "table.exec.resource.default-parallelism": (
+        frozenset({"-1"}),
+        "with a parallelism of its own the source would hand messages to parse out of their order",
+    ),
+}
+
+
+def prepare_local_workers() -> None:
+    """Let a minicluster run Python workers as processes of their own, as a cluster does. Before the JVM starts.
+
+    On a cluster it changes nothing: workers are processes there, and get their files by ``-pyfs``.
+    """
+    # Without it PyFlink runs the workers as threads of this process, all under one GIL.
+    os.environ.setdefault("_python_worker_execution_mode", "process")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def create(given: Mapping[str, str], fallback: Mapping[str, str]) -> StreamExecutionEnvironment:
+    """Return the stream environment.
+
+    Args:
+        given: Flink options that the user set for this job: they win.
+        fallback: Flink options to fill in where the user and the cluster say nothing.
+    """
+    configured = effective(_environment(given))
+    missing = {name: value for name, value in {**DEFAULTS, **fallback}.items() if name not in configured}
+    if configured.get("execution.target") == "local":
+        missing.setdefault("python.executable", sys.executable)
+    return _environment({**missing, **given})
+
+
+def create_tables(environment: StreamExecutionEnvironment) -> StreamTableEnvironment:
+    """Return a table environment on top, for the Kafka source."""
+    return StreamTableEnvironment.create(environment)
+
+
+def add_connector(environment: StreamExecutionEnvironment, jar: Path | None) -> None:
+    """Ship the Kafka connector with the job: the given jar, or else the one that scripts/setup.sh fetched, if any.
+
+    Not by ``pipeline.jars``: on a cluster that would replace flink-python's own jar.
+    """
+    fetched = sorted((ROOT / "target" / "jars").glob("flink-sql-connector-kafka-*.jar"))
+    for path in [jar] if jar else fetched[-1:]:
+        environment.add_jars(path.as_uri())
+
+
+def effective(environment: StreamExecutionEnvironment) -> dict[str, str]:
+    """Return the options that the environment was configured with, defaults left out."""
+    j_configuration = get_j_env_configuration(environment._j_stream_execution_environment)  # noqa: SLF001
+    return dict(Configuration(j_configuration=j_configuration).to_dict())
+
+
+def faults_of(configured: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each option that would void a promise of this job."""
+    faults = [
+        f"{name} is {configured[name]!r}: {harm}. Leave it out of the arguments and of Flink's config.yaml."
+        for name, (harmless, harm) in _HARMLESS.items()
+        if name in configured and configured[name].strip().lower() not in harmless
+    ]
+    interval = configured.get("execution.checkpointing.interval", "0")
+    if interval.split()[0].rstrip("msinhd") in {"0", ""}:
+        faults.append(
+            f"execution.checkpointing.interval is {interval!r}: without checkpoints nothing says what is safely in "
+            "Qdrant, and a restart begins anew. Give an interval such as 10 s."
+        )
+    return faults
+
+
+def _environment(options: Mapping[str, str]) -> StreamExecutionEnvironment:
+    configuration = Configuration()
+    for name, value in options.items():
+        configuration.set_string(name, value)
+    return StreamExecutionEnvironment.get_execution_environment(configuration)

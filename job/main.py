@@ -1,0 +1,74 @@
+"""The client: reads the settings, checks what can be checked, lays the path and hands it to Flink. Holds no classes."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from py4j.protocol import Py4JJavaError
+
+from job import environment, pipeline, preflight
+from job.arguments import SettingsError, load_settings
+from job.options import default_flink_options, given_flink_options, pipeline_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyflink.datastream import StreamExecutionEnvironment
+
+    from job.settings import Settings
+
+OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the job; return the exit code: 0 ended well, 1 failed, 2 refused before anything started."""
+    # Python's own way, KeyboardInterrupt, makes py4j print a stack trace.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
+    try:
+        settings = load_settings(argv)
+    except SettingsError as error:
+        return _refuse(error.faults)
+    environment.prepare_local_workers()
+    stream = environment.create(given_flink_options(settings), default_flink_options(settings))
+    environment.add_connector(stream, settings.kafka_connector_jar)
+    faults = [
+        *environment.faults_of(environment.effective(stream)),
+        *preflight.check_qdrant(settings),
+        *preflight.check_kafka(settings),
+    ]
+    if faults:
+        return _refuse(faults)
+    pipeline.build(environment.create_tables(stream), pipeline_options(settings, stream.get_parallelism()))
+    return _execute(stream, settings)
+
+
+def _execute(stream: StreamExecutionEnvironment, settings: Settings) -> int:
+    try:
+        stream.execute(settings.job_name)
+    except Py4JJavaError as error:
+        print(f"The job failed. {_sentence(str(error))}", file=sys.stderr)
+        return FAILED
+    return OK
+
+
+def _refuse(faults: Sequence[str]) -> int:
+    print("The job was not started:", file=sys.stderr)
+    for fault in faults:
+        print(f"  - {fault}", file=sys.stderr)
+    return REFUSED
+
+
+def _sentence(trace: str) -> str:
+    """Return the sentence that a worker ended the job with; where it was none of ours, the root cause and the trace."""
+    ours = re.search(r"udfs\.(?:core\.failures|micro_batch)\.\w+: (.+)", trace)
+    if ours:
+        return ours.group(1)
+    causes: list[str] = re.findall(r"^Caused by: (.+)", trace, re.MULTILINE)
+    return f"{causes[-1] if causes else 'Flink said:'}\n\n{trace}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""Lanes: one id meets one writer, in every process and after every restart."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from udfs.core.routing import collection_of, lane_of, write_key
+
+IDS = st.integers(0, 2**64 - 1) | st.uuids().map(str)
+
+
+@given(IDS, st.integers(1, 4096))
+def test_a_lane_is_one_of_the_lanes_and_always_the_same(point_id: int | str, lanes: int) -> None:
+    """Every id has one lane, in 0…lanes-1."""
+    assert lane_of(point_id, lanes) in range(lanes)
+    assert lane_of(point_id, lanes) == lane_of(point_id, lanes)
+
+
+@pytest.mark.parametrize(
+    ("point_id", "lane"),
+    [
+        pytest.param(0, 9, id="zero"),
+        pytest.param(17, 27, id="small"),
+        pytest.param(2**64 - 1, 28, id="largest"),
+        pytest.param("550e8400-e29b-41d4-a716-446655440000", 29, id="uuid"),
+    ],
+)
+def test_lanes_never_change(point_id: int | str, lane: int) -> None:
+    """Lanes are the same in the next release: a savepoint's records must meet the writers of those after it."""
+    assert lane_of(point_id, 32) == lane
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pytest.param(list(range(32_000)), id="consecutive integers"),
+        pytest.param(list(range(0, 32_000 * 1024, 1024)), id="integers in large steps"),
+        pytest.param([str(uuid.UUID(int=at)) for at in range(32_000)], id="consecutive uuids"),
+    ],
+)
+def test_lanes_share_the_work(ids: list[int | str]) -> None:
+    """No lane has more than twice its share, whatever pattern the ids follow."""
+    shares = Counter(lane_of(point_id, 32) for point_id in ids)
+    assert max(shares.values()) <= 2_000
+
+
+@example(("a", 11), ("a1", 1))
+@example(("a", 11), ("1a", 1))
+@given(st.tuples(st.text(), st.integers(0, 99)), st.tuples(st.text(), st.integers(0, 99)))
+def test_unlike_places_have_unlike_keys(one: tuple[str, int], other: tuple[str, int]) -> None:
+    """Two collections, or two lanes of one, never share a key, whatever characters a name has."""
+    assert (write_key(*one) == write_key(*other)) == (one == other)
+
+
+@given(st.text(), st.integers(0, 99))
+def test_a_key_names_its_collection(collection: str, lane: int) -> None:
+    """A writer learns from the key alone which collection it serves."""
+    assert collection_of(write_key(collection, lane)) == collection

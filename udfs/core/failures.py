@@ -1,0 +1,40 @@
+"""What ends the job, by consequence.
+
+Exception
+└── JobFailure                   the job cannot go on; its text is written for the person who runs it
+    ├── MessageRefusedError      a message can not be written, and `errors.tolerance` is `none`
+    └── StoreError               Qdrant can not be written to at all, or not within `sink.retry.max-time`
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from udfs.core.operations import Origin
+    from udfs.core.refusals import Refusal
+
+
+class JobFailure(Exception):  # noqa: N818 - it names the end of a job, not a slip
+    """The job cannot go on."""
+
+
+class MessageRefusedError(JobFailure):
+    """One message can not be written.
+
+    Attributes:
+        origin: Where the message stands in Kafka.
+        refusal: What is wrong with it.
+    """
+
+    def __init__(self, origin: Origin, refusal: Refusal) -> None:
+        super().__init__(origin, refusal)
+        self.origin = origin
+        self.refusal = refusal
+
+    def __str__(self) -> str:
+        return f"The message at {self.origin} was refused ({self.refusal.code}): {self.refusal.reason}"
+
+
+class StoreError(JobFailure):
+    """Qdrant can not be written to."""

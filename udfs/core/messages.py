@@ -1,0 +1,117 @@
+"""Parse: from one raw Kafka record to a point, a delete or a refusal, without a doubt about any number in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from udfs.core.ids import read_point_id
+from udfs.core.operations import Delete, Upsert
+from udfs.core.payloads import InexactNumberError, read_payload
+from udfs.core.refusals import Refusal, RefusedError, refused, shown
+from udfs.core.vectors import read_vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Python's own reader recurses, and gives up somewhere below 1,000 levels in some versions; orjson reads 1,024.
+_MAX_EXACT_LEVELS = 200
+_BEGINNING = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ParseRules:
+    """What the settings say about every message.
+
+    Args:
+        collection: the collection of every point, whatever the messages say; theirs if None.
+        max_record_bytes: the most bytes that key and value have together.
+    """
+
+    collection: str | None = None
+    max_record_bytes: int = 16 * 2**20
+
+
+def parse_message(key: bytes | None, value: bytes | None, rules: ParseRules) -> Upsert | Delete | Refusal:
+    """Return what the record asks for, or why it is refused; never raises, whatever the bytes.
+
+    A record without a value is a tombstone: it deletes the point that its key names.
+    """
+    try:
+        _check_size(key, value, rules.max_record_bytes)
+        return _read_delete(key, rules) if value is None else _read_upsert(value, rules)
+    except RefusedError as error:
+        return error.refusal
+
+
+def _check_size(key: bytes | None, value: bytes | None, max_bytes: int) -> None:
+    size = len(key or b"") + len(value or b"")
+    if size > max_bytes:
+        raise refused(
+            "record-too-large", "record", f"is too large: key and value have {size} bytes, of {max_bytes} allowed"
+        )
+
+
+def _read_upsert(text: bytes, rules: ParseRules) -> Upsert:
+    message = _read_object(text, "value")
+    return Upsert(
+        _read_collection(message, "collection_name", rules),
+        read_point_id(message.get("id")),
+        read_vectors(message.get("vector")),
+        _read_payload(message, text),
+    )
+
+
+def _read_delete(text: bytes | None, rules: ParseRules) -> Delete:
+    if text is None:
+        rule = 'the key of a tombstone is {"collection_name": …, "id": …}, the point to delete'
+        raise refused("key-missing", "key", f"is missing; {rule}")
+    key = _read_object(text, "key")
+    return Delete(_read_collection(key, "key.collection_name", rules), read_point_id(key.get("id"), "key.id"))
+
+
+def _read_object(text: bytes, field: str) -> dict[str, Any]:
+    try:
+        read = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        beginning = shown(text[:_BEGINNING].decode(errors="replace"))
+        raise refused("json-unreadable", field, f"is not JSON: {error}; it begins {beginning}") from None
+    if not isinstance(read, dict):
+        raise refused("not-an-object", field, f"is {shown(read)}; a message is a JSON object")
+    return read
+
+
+def _read_collection(message: Mapping[str, Any], field: str, rules: ParseRules) -> str:
+    if rules.collection is not None:
+        return rules.collection
+    name = message.get("collection_name")
+    if name is None:
+        raise refused("collection-missing", field, "is missing or null, and qdrant.collection.name is not set")
+    # What the server says to any request; it says more to one that creates a collection.
+    if not isinstance(name, str) or not 1 <= len(name) <= 255 or "/" in name or "\0" in name:
+        rule = "a collection's name is a string of 1 to 255 characters without slash and NUL"
+        raise refused("collection-invalid", field, f"is {shown(name)}; {rule}")
+    return name
+
+
+def _read_payload(message: Mapping[str, Any], text: bytes) -> dict[str, Any]:
+    try:
+        return read_payload(message.get("payload"))
+    except InexactNumberError:
+        _check_depth(message)
+        exact = json.loads(text.decode())
+        return read_payload(exact["payload"], is_exact=True)
+
+
+def _check_depth(message: Mapping[str, Any]) -> None:
+    """Refuse what Python's reader cannot read: fields that are ignored may be deeper than the payload may."""
+    level: list[Any] = [message]
+    for _ in range(_MAX_EXACT_LEVELS):
+        children = [item for parent in level for item in (parent.values() if isinstance(parent, dict) else parent)]
+        level = [item for item in children if isinstance(item, (dict, list))]
+    if level:
+        rule = f"with a payload number of 2^63 or more, {_MAX_EXACT_LEVELS} levels are the most that can be read"
+        raise refused("json-unreadable", "value", f"is nested too deeply; {rule}")
