@@ -1,8 +1,8 @@
 """The source: Kafka's records with key, value and everything that says where they stand.
 
-It is Flink's table connector with raw formats, turned into a stream. PyFlink's own `KafkaSource` is value-only, dies of a
-tombstone with `SimpleStringSchema` and drops it without a word with `ByteArraySchema`; the table source delivers null
-keys and values, headers and offsets, and costs no more per record.
+It is Flink's table connector with raw formats, turned into a stream. PyFlink's own `KafkaSource` is value-only, dies
+of a tombstone with `SimpleStringSchema` and drops it without a word with `ByteArraySchema`; the table source delivers
+null keys and values, headers and offsets, and costs no more per record.
 """
 
 from __future__ import annotations

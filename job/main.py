@@ -49,16 +49,18 @@ def _execute(stream: StreamExecutionEnvironment, settings: Settings) -> int:
     try:
         stream.execute(settings.job_name)
     except Py4JJavaError as error:
-        print(f"The job failed. {_sentence(str(error))}", file=sys.stderr)
+        _say(f"The job failed. {_sentence(str(error))}")
         return FAILED
     return OK
 
 
 def _refuse(faults: Sequence[str]) -> int:
-    print("The job was not started:", file=sys.stderr)
-    for fault in faults:
-        print(f"  - {fault}", file=sys.stderr)
+    _say("\n".join(["The job was not started:", *(f"  - {fault}" for fault in faults)]))
     return REFUSED
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - to the person who started the job
 
 
 def _sentence(trace: str) -> str:

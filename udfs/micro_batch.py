@@ -8,8 +8,8 @@ operation.py) waits until no async element is in flight. So a stage is two funct
                (bundle's thread)                          (event loop's thread)
 
 `Collect` appends each record to the open batch of its group. `Handle` receives the same object, waits until it is
-sealed, handles it whole and returns what it makes. A batch is sealed when it is full, or when the bundle ends: operators
-finish upstream first, and a gauge is read in `finish()` on the bundle's own thread, which makes sealing there exact.
+sealed, handles it whole and returns what it makes. A batch is sealed when it is full, or when the bundle ends:
+operators finish upstream first, and a gauge is read in `finish()` on the bundle's own thread, so sealing is exact.
 
 No other file of this project knows how Flink lets us flush.
 """
@@ -183,14 +183,14 @@ class Stage(ABC, Generic[In, Out]):
     async def handle(self, group: str, items: list[In]) -> Iterable[Out]:
         """Do everything with the items of one batch and return the outputs.
 
-        When it returns, the checkpoint may pass. When it raises, no later batch is handled and the task fails before its
-        next checkpoint.
+        When it returns, the checkpoint may pass. When it raises, no later batch is handled and the task fails before
+        its next checkpoint.
         """
 
-    def open(self, metrics: MetricGroup | None) -> None:  # noqa: B027 - most stages have nothing to open
+    def open(self, metrics: MetricGroup | None) -> None:
         """Prepare on the worker, before the first batch. ``metrics`` is None where Python metrics are off."""
 
-    def close(self) -> None:  # noqa: B027 - or to close
+    def close(self) -> None:
         """Let go on the worker, after the last batch."""
 
 

@@ -66,7 +66,7 @@ class ParseStage(Stage[Any, Row]):
         key, value = record[0], record[1]
         return 1, len(key or b"") + len(value or b"")
 
-    async def handle(self, _group: str, records: list[Row]) -> list[Row]:  # type: ignore[override]
+    async def handle(self, _group: str, records: list[Row]) -> list[Row]:
         """Return one row per write key, in the layout of `PARCEL`."""
         parcels: dict[str, Parcel] = {}
         for key, value, topic, partition, offset, _timestamp, _headers in records:

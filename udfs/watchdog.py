@@ -1,7 +1,8 @@
 """Ends a Python worker whose TaskManager is gone.
 
 After `kill -9` of a TaskManager some Python workers hang in their own exit and keep writing for seconds, while the
-restarted task already writes newer versions elsewhere. A worker looks five times a second whether its TaskManager lives.
+restarted task already writes newer versions elsewhere. So a worker looks five times a second whether its TaskManager
+still lives.
 """
 
 from __future__ import annotations

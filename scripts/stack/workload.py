@@ -117,9 +117,7 @@ FORMATS = {
         lambda rng: {"some-dense": _dense()(rng), "some-other-dense": _dense(8)(rng)},
     ),
     "sparse": Format("keywords", {}, lambda rng: {"some-sparse": _sparse(rng)}, sparse=("some-sparse",)),
-    "multi-vector": Format(
-        "passages", {"some-multi": _dot(4, is_multi=True)}, lambda rng: {"some-multi": _multi(rng)}
-    ),
+    "multi-vector": Format("passages", {"some-multi": _dot(4, is_multi=True)}, lambda rng: {"some-multi": _multi(rng)}),
     "mixed, UUID ids": Format(
         "mixed",
         {"some-dense": _dot(), "some-multi": _dot(4, is_multi=True)},
@@ -224,7 +222,10 @@ def _points_in(client: QdrantClient, collection: str) -> Iterable[tuple[int | st
     while True:
         records, offset = client.scroll(collection, limit=1000, offset=offset, with_vectors=True)
         for record in records:
-            yield record.id, Point(_as_read(record.vector), record.payload or {})
+            yield (
+                str(record.id) if isinstance(record.id, uuid.UUID) else record.id,
+                Point(_as_read(record.vector), record.payload or {}),
+            )
         if offset is None:
             return
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -27,12 +27,12 @@ class Recording(Stage[Record, Record]):
     """Returns its records, after a random delay; fails at records numbered below zero as it is told to."""
 
     # PyFlink unpickles the stage in the worker, here the same process: what it did is kept with the class.
-    running: Counter[str] = Counter()
+    running: ClassVar[Counter[str]] = Counter()
     overlaps = 0
     side_by_side = 0
-    handled: list[Record] = []  # noqa: RUF012
+    handled: ClassVar[list[Record]] = []
 
-    def __init__(self, limits: BatchLimits, failure: Callable[[], BaseException] = ValueError) -> None:
+    def __init__(self, limits: BatchLimits, failure: Callable[[str], BaseException] = ValueError) -> None:
         self.limits = limits
         self._failure = failure
 
@@ -99,9 +99,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("failure", "raised"), FAILURES)
-def test_a_failed_last_batch_never_lets_the_barrier_pass(
-    failure: type[BaseException], raised: type[Exception]
-) -> None:
+def test_a_failed_last_batch_never_lets_the_barrier_pass(failure: type[BaseException], raised: type[Exception]) -> None:
     """A batch that fails before its bundle ends, with none after it, makes the end of the bundle raise."""
     with Worker(Recording(BatchLimits(2, 1000, 8), failure)) as worker:
         worker.feed(("docs", 1))
@@ -144,7 +142,7 @@ def test_batches_waiting_behind_a_failed_one_are_not_handled() -> None:
 
 @pytest.mark.parametrize("metrics", [True, False], ids=["metrics on", "metrics off"])
 @pytest.mark.parametrize("max_batches", [1, 2, 3])
-def test_more_groups_than_may_be_in_flight(max_batches: int, metrics: bool) -> None:  # noqa: FBT001
+def test_more_groups_than_may_be_in_flight(max_batches: int, *, metrics: bool) -> None:
     """Fifty open groups and room for one to three batches: the oldest are sealed early and nothing locks up."""
     records = [(f"group-{group}", number) for number in range(4) for group in range(50)]
     with Worker(Recording(BatchLimits(100, 100_000, max_batches)), metrics=metrics) as worker:
@@ -173,7 +171,7 @@ STEPS = st.lists(st.one_of(st.just("finish"), st.tuples(st.sampled_from("abcdef"
 @settings(deadline=None, max_examples=60)
 @given(steps=STEPS, max_count=st.integers(1, 5), max_batches=st.integers(1, 4), metrics=st.booleans())
 def test_whenever_a_bundle_ends_everything_before_is_handled(
-    steps: list[Any], max_count: int, max_batches: int, metrics: bool
+    steps: list[Any], max_count: int, max_batches: int, *, metrics: bool
 ) -> None:
     """At every end of a bundle, exactly the records fed so far have been handled, each group's in their order."""
     Recording.handled = []

@@ -6,8 +6,8 @@ import asyncio
 import pickle
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from udfs.core.batching import BatchLimits
 from udfs.micro_batch import Batch, ChainingError, Failure, OpenBatches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOMY = BatchLimits(max_count=1_000_000, max_bytes=1_000_000_000, max_batches=1_000_000)
 

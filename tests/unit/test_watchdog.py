@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -29,14 +30,14 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="th
 
 @needs_proc
 def test_a_worker_ends_within_a_second_of_its_task_managers_death(tmp_path: Path) -> None:
-    """java ▶ shell ▶ python, as Flink starts it: kill -9 of the first ends the last, though the shell lives on."""
+    """With java ▶ shell ▶ python, as Flink starts it, kill -9 of the first ends the last, though the shell lives on."""
     java = tmp_path / "java"  # the kernel names a process after its file
     shutil.copy(shutil.which("bash") or "/bin/bash", java)
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    runner = f"{sys.executable} {script} 2>&1 | tee /dev/stderr"
+    runner = f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} 2>&1 | tee /dev/stderr"
     with subprocess.Popen(
-        [java, "-c", f"bash -c '{runner}'; true"],
+        [java, "-c", f"bash -c {shlex.quote(runner)}; true"],
         env={**os.environ, "WORKER_ID": "1", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

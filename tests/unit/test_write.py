@@ -86,7 +86,7 @@ FAILURES = st.lists(st.sampled_from([AWAY, Answer(StatusCode.OK, status=UpdateSt
 def test_what_is_left_is_the_last_operation_on_each_id(
     operations: list[Upsert | Delete], cuts: list[int], failures: list[Answer]
 ) -> None:
-    """However operations are cut into parcels and batches, and whatever transient failures come, the last one counts."""
+    """However operations are cut into batches, and whatever transient failures come, the last one counts."""
     rows, start = [], 0
     for cut in [*cuts, len(operations)]:
         rows.append(row(operations[start : start + cut], start))

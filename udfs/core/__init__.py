@@ -1,0 +1,1 @@
+"""The pure part: messages, ids, vectors, payloads, routing and limits. No Flink, no network, no clock."""

@@ -19,5 +19,5 @@ class Backoff:
     def seconds(self, attempt: int, share: float) -> float:
         """Return the wait after failed attempt ``attempt`` (from 0); ``share`` is a random number in 0…1."""
         # 2**attempt leaves the floats behind after a thousand rounds of a long outage.
-        longest = min(self.cap_seconds, self.first_seconds * 2 ** min(attempt, 32))
+        longest = min(self.cap_seconds, self.first_seconds * 2.0 ** min(attempt, 32))
         return longest * (0.5 + share / 2)

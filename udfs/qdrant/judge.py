@@ -74,4 +74,4 @@ def judge(answer: Answer) -> Verdict:
 
 def _status_name(status: int | None) -> str:
     known = UpdateStatus.DESCRIPTOR.values_by_number
-    return known[status].name if status in known else str(status)
+    return known[status].name if status is not None and status in known else str(status)

@@ -1,0 +1,1 @@
+"""The client, which runs once: settings, checks, the path, and its submission."""

@@ -1,0 +1,168 @@
+"""A real Flink session cluster for the demo and the tests, from the distribution that apache-flink installs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from scripts.stack.flink_home import FlinkHome
+from scripts.stack.flink_rest import FlinkRest
+from scripts.stack.processes import LOCALHOST, Process, StackError, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Self
+
+_START_SECONDS = 90
+_JOB_ID = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
+
+
+class FlinkCluster(FlinkRest):
+    """A standalone session cluster on 127.0.0.1: one JobManager and some TaskManagers, each a process of its own.
+
+    Args:
+        task_managers: how many to start with.
+        slots: task slots of each.
+        config: Flink settings, over those that the local stack chooses.
+        env: variables for the cluster's processes, Python workers included.
+    """
+
+    def __init__(
+        self,
+        task_managers: int = 1,
+        slots: int = 2,
+        config: Mapping[str, object] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        rest_port = free_port()
+        super().__init__(f"http://{LOCALHOST}:{rest_port}")
+        self._home = FlinkHome(Path(tempfile.mkdtemp(prefix="flink-")))
+        self._home.prepare(rest_port, slots, config or {})
+        self._env = {**(env or {}), **self._home.environment()}
+        self._initial_task_managers = task_managers
+        self._job_manager: Process | None = None
+        self._task_managers: list[Process] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop()
+
+    @property
+    def log_dir(self) -> Path:
+        """Where every process of the cluster logs."""
+        return self._home.log_dir
+
+    def stop(self) -> None:
+        """Stop every process of the cluster, Python workers too, and remove its folder."""
+        for process in [*self._task_managers, *([self._job_manager] if self._job_manager else [])]:
+            process.stop()
+        self._http.close()
+        shutil.rmtree(self._home.folder, ignore_errors=True)
+
+    def add_task_manager(self) -> None:
+        """Start one more TaskManager and return once its slots can be used."""
+        self._launch_task_manager().wait_ready(self._is_complete, _START_SECONDS)
+
+    def kill_task_manager(self, index: int = 0) -> None:
+        """End the index-th running TaskManager as a crash would (SIGKILL), and leave its Python workers alone."""
+        self._running()[index].kill()
+
+    def pids(self) -> list[int]:
+        """Return the process ids of the JobManager and the running TaskManagers."""
+        return [*([self._job_manager.pid] if self._job_manager else []), *self.task_manager_pids()]
+
+    def task_manager_pids(self) -> list[int]:
+        """Return the process ids of the running TaskManagers, oldest first."""
+        return [task_manager.pid for task_manager in self._running()]
+
+    def python_worker_pids(self) -> list[int]:
+        """Return the process ids of the Python workers, those of killed TaskManagers included. Linux only."""
+        groups = {task_manager.pid for task_manager in self._task_managers}
+        return [pid for pid in _pids_of("pyflink.fn_execution.beam.beam_boot") if _group_of(pid) in groups]
+
+    def run_job(
+        self,
+        args: Sequence[str | Path],
+        *,
+        detached: bool = True,
+        env: Mapping[str, str] | None = None,
+        seconds: float = 120,
+    ) -> str:
+        """Submit a job with `flink run` and return its id; raise StackError with the client's output if that fails.
+
+        Args:
+            args: what follows `flink run`; paths must be absolute.
+            detached: return once the job is submitted, and not when it ends.
+            env: variables for the client only.
+            seconds: how long this may take.
+        """
+        options = ["run", *(["--detached"] if detached else []), *map(str, args)]
+        log = self.log_dir / f"client-{len(list(self.log_dir.glob('client-*')))}.out"
+        with self._launch("flink run", log, "flink", options, env) as client:
+            exit_code = client.wait(seconds)
+        job = _JOB_ID.search(log.read_text(errors="replace"))
+        if exit_code or not job:
+            raise StackError(f"flink run ended with exit code {exit_code}.\n{client.log_tail()}")
+        return job.group(1)
+
+    def _start(self) -> None:
+        log = self.log_dir / "jobmanager.out"
+        self._job_manager = self._launch("The JobManager", log, "jobmanager.sh", ["start-foreground"])
+        for _ in range(self._initial_task_managers):
+            self._launch_task_manager()
+        for process in [self._job_manager, *self._task_managers]:
+            process.wait_ready(self._is_complete, _START_SECONDS)
+
+    def _launch_task_manager(self) -> Process:
+        name = f"taskmanager-{len(self._task_managers)}"
+        arguments = ["start-foreground", "-D", f"taskmanager.resource-id={name}"]
+        self._task_managers.append(self._launch(name, self.log_dir / f"{name}.out", "taskmanager.sh", arguments))
+        return self._task_managers[-1]
+
+    def _launch(
+        self, name: str, log: Path, script: str, args: Sequence[str], env: Mapping[str, str] | None = None
+    ) -> Process:
+        # From the cluster's folder: in the repository's, Python would find job and udfs without being given them.
+        command = self._home.command(script, *args)
+        return Process(name, command, log=log, env={**self._env, **(env or {})}, cwd=self._home.folder)
+
+    def _running(self) -> list[Process]:
+        return [task_manager for task_manager in self._task_managers if task_manager.is_running]
+
+    def _is_complete(self) -> bool:
+        with contextlib.suppress(httpx.TransportError, StackError):
+            answer = self.rest("/taskmanagers")["taskmanagers"]
+            # It registers first, and reports its slots a moment later.
+            with_slots = {task_manager["id"] for task_manager in answer if task_manager["slotsNumber"]}
+            return with_slots.issuperset(process.name for process in self._running())
+        return False
+
+
+def _pids_of(module: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            if module.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def _group_of(pid: int) -> int | None:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return None

@@ -1,0 +1,110 @@
+"""A real Kafka broker for the demo and the tests: one KRaft node from the jars in target/jars."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from scripts.stack.processes import LOCALHOST, ROOT, Process, StackError, free_port, is_listening
+from scripts.stack.server import Server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JARS = ROOT / "target" / "jars"
+
+# C1 alone and the serial collector: a broker that starts in seconds and leaves the cores to what is tested.
+_JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.apache.logging.log4j.level=WARN")
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
+log.dirs={storage}
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+"""
+
+
+class Kafka(Server):
+    """One broker on 127.0.0.1 that keeps its port and its records over `stop()`, `kill()` and `restart()`."""
+
+    def __init__(self) -> None:
+        super().__init__("Kafka")
+        self._port, self._controller_port = free_port(), free_port()
+        self._properties = self.home / "server.properties"
+
+    @property
+    def bootstrap(self) -> str:
+        """The address for `bootstrap.servers`."""
+        return f"{LOCALHOST}:{self._port}"
+
+    def create_topic(self, name: str, partitions: int = 1, **config: object) -> None:
+        """Create a topic; `max_message_bytes=2_000_000` sets its `max.message.bytes`, and so on."""
+        settings = {key.replace("_", "."): str(value) for key, value in config.items()}
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
+        admin = self._admin()  # must outlive its futures
+        admin.create_topics([topic])[name].result(timeout=30)
+
+    def _launch(self) -> Process:
+        if not self._properties.exists():
+            self._format()
+        command = _java("kafka.Kafka", str(self._properties))
+        return Process(self.name, command, log=self.log, cwd=self.home)
+
+    def _format(self) -> None:
+        storage = self.home / "storage"
+        ports = {"broker": self._port, "controller": self._controller_port}
+        self._properties.write_text(_PROPERTIES.format(host=LOCALHOST, storage=storage, **ports))
+        arguments = ("format", "--cluster-id", uuid.uuid4().hex[:22], "--config", str(self._properties))
+        with self.log.open("ab") as log:
+            done = subprocess.run(_java("kafka.tools.StorageTool", *arguments), check=False, stdout=log, stderr=log)
+        if done.returncode != 0:
+            raise StackError(f"Kafka did not format its storage:\n{self.log.read_text(errors='replace')}")
+
+    def _is_ready(self) -> bool:
+        if not is_listening(self._port):
+            return False
+        try:
+            self._admin().list_topics(timeout=5)
+        except KafkaException:
+            return False
+        return True
+
+    def _admin(self) -> AdminClient:
+        # A client of its own for each use: one kept over a restart would first report the old connection's end.
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
+
+def _java(main_class: str, *args: str) -> list[str]:
+    return [_java_program(), *_JVM, "-cp", os.pathsep.join(map(str, _broker_jars())), main_class, *args]
+
+
+def _java_program() -> str:
+    """Return the Java to run: that of JAVA_HOME if it is set, as Flink's scripts have it, or else the one on PATH."""
+    home = os.environ.get("JAVA_HOME")
+    return f"{home}/bin/java" if home else shutil.which("java") or "java"
+
+
+def _broker_jars() -> list[Path]:
+    # Not Flink's connector, which carries a Kafka client of its own.
+    jars = sorted(jar for jar in JARS.glob("*.jar") if not jar.name.startswith("flink-"))
+    if not jars:
+        raise StackError(f"There are no jars in {JARS}. Run scripts/test, which fetches them.")
+    return jars

@@ -1,0 +1,79 @@
+"""What the local stack's Kafka and Qdrant share: one process, its ports and storage kept while it stops and starts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.stack.processes import Process, StackError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_START_SECONDS = 60
+
+
+class Server(ABC):
+    """A server that is up inside its `with` block, and can be stopped, killed and restarted there.
+
+    Args:
+        name: what a person calls it; its temporary folder and log are named after it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.home = Path(tempfile.mkdtemp(prefix=f"{name.lower()}-"))
+        self.log = self.home / f"{name.lower()}.log"
+        self._process: Process | None = None
+
+    @abstractmethod
+    def _launch(self) -> Process:
+        """Start the process and return at once."""
+
+    @abstractmethod
+    def _is_ready(self) -> bool:
+        """Say whether the server serves."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """The id of the running server's process."""
+        if self._process is None:
+            raise StackError(f"{self.name} is not running. Start it first.")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server and return once it serves. Call it only when it is stopped."""
+        self._process = self._launch()
+        self._process.wait_ready(self._is_ready, _START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop the server in good order. Harmless when it is not running."""
+        if self._process:
+            self._process.stop()
+            self._process = None
+
+    def kill(self) -> None:
+        """End the server as a crash would (SIGKILL)."""
+        if self._process:
+            self._process.kill()
+        self.stop()
+
+    def restart(self) -> None:
+        """Start again, on the same ports and storage, stopping first what still runs."""
+        self.stop()
+        self.start()
