@@ -159,7 +159,10 @@ class WriteStage(Stage["Row", "Row"]):
 
     def _connected(self) -> Points:
         if self._client is None:
-            self._client = self._connect(self._options.connection)
+            try:
+                self._client = self._connect(self._options.connection)
+            except LookupError as error:
+                raise StoreError(f"This worker can not connect to Qdrant at {self._address}: {error}") from None
         return self._client
 
     @property

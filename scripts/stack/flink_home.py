@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from scripts.stack.processes import LOCALHOST, StackError, free_port
+from scripts.stack.processes import LOCALHOST, ROOT, StackError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ class FlinkHome:
         return self.folder / "log"
 
     def prepare(self, rest_port: int, slots: int, overrides: Mapping[str, object]) -> None:
-        """Fill the folder; `overrides` are Flink settings that replace those chosen here."""
+        """Fill the folder. `overrides` replace the settings chosen here, and those replace flink-conf/config.yaml."""
         self.log_dir.mkdir()
         (self.folder / "tmp").mkdir()
         # Flink's scripts break on a space in their own path or in Python's, so both are reached by a link without one.
@@ -39,7 +39,8 @@ class FlinkHome:
         (self.folder / "conf").mkdir()
         for file in (_distribution() / "conf").glob("log*"):
             (self.folder / "conf" / file.name).write_bytes(file.read_bytes())
-        settings = {**self._settings(rest_port, slots), **overrides}
+        shipped = yaml.safe_load((ROOT / "flink-conf" / "config.yaml").read_text())
+        settings = {**shipped, **self._settings(rest_port, slots), **overrides}
         (self.folder / "conf" / "config.yaml").write_text(yaml.safe_dump(settings))
 
     def command(self, script: str, *args: str) -> list[str]:

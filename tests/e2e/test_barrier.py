@@ -37,11 +37,16 @@ def test_barrier(trial: Trial) -> None:
     rng = random.Random(1)
     trial.proxy.delay = lambda: rng.uniform(0.1, 0.3)
     trial.submit(2, "--sink.batch.max-size=100")
+    import sys; sys.path.insert(0, "/tmp"); import dbg_timeline; dbg_timeline.start(trial)
     committed, judged = trial.committed(), 0
     with trial.producing(messages, per_second=300):
         while len(before(messages, committed)) < len(messages):
             committed = next_commit(trial, committed)
             assert trial.missing(before(messages, committed)) == []
             judged += 1
+            import time; print(round(time.time() % 1000,3), committed, trial.proxy.calls)
+    import json
+    for c in trial.cluster.checkpoints(trial.jobs[-1])["history"]:
+        print(c["id"], c["status"], c["trigger_timestamp"] % 1000000, c["end_to_end_duration"], c["state_size"])
     assert judged >= 8
     print("judged", judged)
