@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
-from pyflink.table import StreamTableEnvironment
 from pyflink.util.java_utils import get_j_env_configuration
+
+from job.durations import read_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,8 +62,8 @@ def prepare_local_workers() -> None:
 
     On a cluster it changes nothing: workers are processes there, and get their files by ``-pyfs``.
     """
-    # Without it PyFlink runs the workers as threads of this process, all under one GIL.
-    os.environ.setdefault("_python_worker_execution_mode", "process")
+    # Else PyFlink runs them as threads of this process: under one GIL, and alive after their task was cancelled.
+    os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112 - PyFlink's spelling
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
@@ -78,11 +79,6 @@ def create(given: Mapping[str, str], fallback: Mapping[str, str]) -> StreamExecu
     if configured.get("execution.target") == "local":
         missing.setdefault("python.executable", sys.executable)
     return _environment({**missing, **given})
-
-
-def create_tables(environment: StreamExecutionEnvironment) -> StreamTableEnvironment:
-    """Return a table environment on top, for the Kafka source."""
-    return StreamTableEnvironment.create(environment)
 
 
 def add_connector(environment: StreamExecutionEnvironment, jar: Path | None) -> None:
@@ -109,7 +105,7 @@ def faults_of(configured: Mapping[str, str]) -> list[str]:
         if name in configured and configured[name].strip().lower() not in harmless
     ]
     interval = configured.get("execution.checkpointing.interval", "0")
-    if interval.split()[0].rstrip("msinhd") in {"0", ""}:
+    if not read_duration(interval):
         faults.append(
             f"execution.checkpointing.interval is {interval!r}: without checkpoints nothing says what is safely in "
             "Qdrant, and a restart begins anew. Give an interval such as 10 s."

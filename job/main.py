@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from py4j.protocol import Py4JJavaError
+from pyflink.table import StreamTableEnvironment
 
 from job import environment, pipeline, preflight
 from job.arguments import SettingsError, load_settings
@@ -41,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     ]
     if faults:
         return _refuse(faults)
-    pipeline.build(environment.create_tables(stream), pipeline_options(settings, stream.get_parallelism()))
+    pipeline.build(StreamTableEnvironment.create(stream), pipeline_options(settings, stream.get_parallelism()))
     return _execute(stream, settings)
 
 
@@ -65,7 +66,7 @@ def _say(text: str) -> None:
 
 def _sentence(trace: str) -> str:
     """Return the sentence that a worker ended the job with; where it was none of ours, the root cause and the trace."""
-    ours = re.search(r"udfs\.(?:core\.failures|micro_batch)\.\w+: (.+)", trace)
+    ours = re.search(r"udfs\.(?:core\.failures|batches)\.\w+: (.+)", trace)
     if ours:
         return ours.group(1)
     causes: list[str] = re.findall(r"^Caused by: (.+)", trace, re.MULTILINE)

@@ -14,9 +14,9 @@ from udfs.write import WriteOptions
 if TYPE_CHECKING:
     from job.settings import Settings
 
-# Batches under way per subtask, open ones included. More let a thousand collections share a bundle without tiny
-# requests; each holds at most `sink.flush-buffer.size`.
-MAX_BATCHES = 64
+# Batches under way per subtask, open ones included. With more collections than this in one bundle each would get
+# requests of a point or two, so it is high; what bounds memory is the bytes under way.
+_MAX_BATCHES = 4096
 # Those of Flink's options that are settings of this job too: name and field.
 _FLINK = {
     "parallelism.default": "parallelism",
@@ -41,7 +41,13 @@ def default_flink_options(settings: Settings) -> dict[str, str]:
 
 def pipeline_options(settings: Settings, parallelism: int) -> PipelineOptions:
     """Return what the parts of the path need to know, for a job of this parallelism."""
-    limits = BatchLimits(settings.sink_batch_max_size, settings.sink_flush_buffer_size, MAX_BATCHES)
+    count, size, in_flight = (
+        settings.sink_batch_max_size,
+        settings.sink_flush_buffer_size,
+        settings.sink_requests_max_inflight,
+    )
+    # Room for the requests under way, and for one batch that fills meanwhile.
+    limits = BatchLimits(count, size, _MAX_BATCHES, max_bytes_under_way=(in_flight + 1) * size)
     rules = ParseRules(settings.qdrant_collection_name, settings.sink_record_max_size)
     retry = settings.sink_retry_max_time
     return PipelineOptions(
@@ -50,7 +56,7 @@ def pipeline_options(settings: Settings, parallelism: int) -> PipelineOptions:
         write=WriteOptions(
             settings.connection,
             limits,
-            settings.sink_requests_max_inflight,
+            in_flight,
             retry_max_seconds=None if retry is None else retry.total_seconds(),
         ),
     )

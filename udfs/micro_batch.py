@@ -17,17 +17,15 @@ No other file of this project knows how Flink lets us flush.
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
 from abc import ABC, abstractmethod
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from pyflink.common import Time
 from pyflink.datastream import AsyncDataStream, KeyedProcessFunction, KeyedStream, ProcessFunction
 from pyflink.datastream.functions import AsyncFunction
 
+from udfs.batches import OpenBatches
 from udfs.watchdog import end_with_task_manager
 
 if TYPE_CHECKING:
@@ -37,9 +35,8 @@ if TYPE_CHECKING:
     from pyflink.datastream import DataStream, RuntimeContext
     from pyflink.metrics import MetricGroup
 
+    from udfs.batches import Batch
     from udfs.core.batching import BatchLimits
-
-logger = logging.getLogger(__name__)
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -47,119 +44,6 @@ Out = TypeVar("Out")
 # With `python.metric.enabled: false` there is no gauge to read, so a batch nobody has added to for so long is sealed.
 # Liveness rests on it then, correctness never: what comes later opens the next batch of the group.
 QUIET_SECONDS = 0.05
-
-
-class ChainingError(RuntimeError):
-    """A batch was about to leave the process in which it is being filled."""
-
-
-class Batch(Generic[In]):
-    """The records of one group, handed from the thread that collects to the thread that handles.
-
-    Nothing is appended after the batch was sealed, whichever thread seals it, and nobody reads it before.
-    """
-
-    __slots__ = ("_count", "_items", "_lock", "_sealed", "_size", "group", "sequence")
-
-    def __init__(self, group: str, sequence: int) -> None:
-        self.group = group
-        self.sequence = sequence
-        self._items: list[In] = []
-        self._count = 0
-        self._size = 0
-        self._lock = threading.Lock()
-        self._sealed: Future[list[In]] = Future()
-
-    def append(self, item: In, count: int, size: int, limits: BatchLimits) -> bool:
-        """Take the item and return True, or return False if the batch is sealed or the item is too much for it."""
-        with self._lock:
-            too_much = bool(self._items) and limits.is_exceeded(self._count + count, self._size + size)
-            if too_much or self._sealed.done():
-                return False
-            self._items.append(item)
-            self._count += count
-            self._size += size
-            return True
-
-    def is_full(self, limits: BatchLimits) -> bool:
-        """True when the batch takes no more."""
-        return limits.is_full(self._count, self._size)
-
-    def seal(self) -> None:
-        """Close the batch for good and wake who waits for it. Any thread may call it, any number of times."""
-        with self._lock:
-            if not self._sealed.done():
-                self._sealed.set_result(self._items)
-
-    async def sealed(self, quiet_seconds: float | None = None) -> list[In]:
-        """Wait until the batch is sealed and return its items.
-
-        Args:
-            quiet_seconds: Seal it here once nothing was appended for that long; None leaves it to the collector.
-        """
-        sealed = asyncio.wrap_future(self._sealed)
-        while quiet_seconds is not None and not sealed.done():
-            seen = len(self._items)
-            await asyncio.wait({sealed}, timeout=quiet_seconds)
-            if len(self._items) == seen:
-                self.seal()
-        return await sealed
-
-    def __repr__(self) -> str:
-        """Sizes only: PyFlink puts this into error texts."""
-        return f"<Batch {self.sequence}: {self._count} messages, {self._size} bytes>"
-
-    def __reduce__(self) -> NoReturn:
-        raise ChainingError(
-            "A micro-batch was about to be serialised, so the two halves of its stage are not chained into one Python "
-            "worker and its records would be lost. Set pipeline.operator-chaining.enabled and "
-            "python.operator-chaining.enabled to true, and leave the parallelism of single operators alone."
-        )
-
-
-class OpenBatches(Generic[In]):
-    """The batches that still take records, one per group. Used by the bundle's thread alone."""
-
-    def __init__(self, limits: BatchLimits) -> None:
-        self._limits = limits
-        self._open: dict[str, Batch[In]] = {}  # oldest first
-        self._next_sequence = 0
-
-    def add(self, group: str, item: In, count: int, size: int) -> Batch[In] | None:
-        """Put the item into the open batch of its group; return the batch if it had to be opened for it."""
-        batch = self._open.get(group)
-        opened = None
-        if batch is None or not batch.append(item, count, size, self._limits):
-            batch = opened = self._opened(group)
-            batch.append(item, count, size, self._limits)
-        if batch.is_full(self._limits):
-            self._seal(group)
-        return opened
-
-    def seal_all(self) -> int:
-        """Seal every open batch; return how many there were."""
-        sealed = len(self._open)
-        for group in list(self._open):
-            self._seal(group)
-        return sealed
-
-    def _opened(self, group: str) -> Batch[In]:
-        self._seal(group)
-        self._make_room()
-        batch = self._open[group] = Batch[In](group, self._next_sequence)
-        self._next_sequence += 1
-        return batch
-
-    def _make_room(self) -> None:
-        for group, batch in list(self._open.items()):
-            if not self._limits.must_be_sealed(batch.sequence, self._next_sequence):
-                return
-            self._seal(group)
-
-    def _seal(self, group: str) -> None:
-        batch = self._open.pop(group, None)
-        if batch is not None:
-            batch.seal()
 
 
 class Stage(ABC, Generic[In, Out]):
@@ -183,15 +67,12 @@ class Stage(ABC, Generic[In, Out]):
     async def handle(self, group: str, items: list[In]) -> Iterable[Out]:
         """Do everything with the items of one batch and return the outputs.
 
-        When it returns, the checkpoint may pass. When it raises, no later batch is handled and the task fails before
-        its next checkpoint.
+        When it returns, the checkpoint may pass. When it raises, the handling of every other batch is cancelled and
+        the task fails before its next checkpoint.
         """
 
     def open(self, metrics: MetricGroup | None) -> None:
         """Prepare on the worker, before the first batch. ``metrics`` is None where Python metrics are off."""
-
-    def close(self) -> None:
-        """Let go on the worker, after the last batch."""
 
 
 class Failure:
@@ -252,32 +133,39 @@ class Handle(AsyncFunction, Generic[In, Out]):
         metrics = runtime_context.get_metrics_group()
         self._quiet_seconds = QUIET_SECONDS if metrics is None else None
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._first_error: BaseException | None = None
         self._stage.open(metrics)
 
-    def close(self) -> None:
-        """Close the stage."""
-        self._stage.close()
-
     async def async_invoke(self, batch: Batch[In]) -> Iterable[Out]:
         """Return the outputs of the batch, or a `Failure`; never raise."""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._under_way.add(task)
         try:
-            return await self._handled(batch)
+            # A list, because an output made only while it is emitted could still fail, on a thread that dies of it.
+            return list(await self._handled(batch))
         except BaseException as error:  # noqa: BLE001 - see Failure
-            if self._first_error is None:
-                self._first_error = error
-            return Failure(error)
+            return self._failed(error)
+        finally:
+            self._under_way.discard(task)
+            batch.release()
+
+    def _failed(self, error: BaseException) -> Failure:
+        """Make the first error that of every batch under way, so that it is not hidden behind a slower one."""
+        if self._first_error is None:
+            self._first_error = error
+            for other in self._under_way - {asyncio.current_task()}:
+                other.cancel()
+        return Failure(self._first_error)
 
     async def _handled(self, batch: Batch[In]) -> Iterable[Out]:
         # Coroutines start in the order of their batches and asyncio.Lock serves in the order of asking, so the lock is
         # the group's queue; it must be asked for before anything else is awaited.
-        turn = self._turns.get(batch.group)
-        if turn is None:
-            turn = self._turns[batch.group] = asyncio.Lock()
+        turn = self._turns.setdefault(batch.group, asyncio.Lock())
         async with turn:
             items = await batch.sealed(self._quiet_seconds)
             if self._first_error is not None:
-                raise RuntimeError("an earlier micro-batch of this task failed") from self._first_error
+                raise self._first_error
             return await self._stage.handle(batch.group, items)
 
 

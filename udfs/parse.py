@@ -11,24 +11,24 @@ from udfs.accounts import Account
 from udfs.core.failures import MessageRefusedError
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Origin, Upsert
-from udfs.core.parcels import Parcel
+from udfs.core.parcels import KeyedParcel, Parcel
 from udfs.core.refusals import Refusal
 from udfs.core.routing import lane_of, write_key
 from udfs.micro_batch import Stage
-from udfs.qdrant.encode import encode_point
+from udfs.qdrant.encode import encode_upsert
 
 if TYPE_CHECKING:
     from pyflink.metrics import MetricGroup
 
     from udfs.core.batching import BatchLimits
 
-# What this stage emits: the key it is routed by, the number of operations, and the parcel.
+# A KeyedParcel.
 PARCEL = Types.ROW([Types.STRING(), Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
 
 
 def write_key_of(row: Row) -> str:
     """Return collection and lane of a parcel: one id always meets one writer, and one collection can use every slot."""
-    return str(row[0])
+    return KeyedParcel(*row).key
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class ParseStage(Stage[Any, Row]):
             if isinstance(outcome, Refusal):
                 # The place of the dead letters: with errors.tolerance=all the refusal travels on from here.
                 raise MessageRefusedError(Origin(topic, partition, offset), outcome)
-            target = write_key(outcome.collection, lane_of(outcome.id, self._options.lanes))
-            point = encode_point(outcome) if isinstance(outcome, Upsert) else None
-            parcels.setdefault(target, Parcel()).add(outcome.id, point, (topic, partition, offset))
+            key_of_write = write_key(outcome.collection, lane_of(outcome.id, self._options.lanes))
+            point = encode_upsert(outcome) if isinstance(outcome, Upsert) else None
+            parcels.setdefault(key_of_write, Parcel()).add(outcome.id, point, (topic, partition, offset))
         self._account.add("read", len(records))
-        return [Row(target, len(parcel), parcel.to_bytes()) for target, parcel in parcels.items()]
+        return [Row(*KeyedParcel(key, len(parcel), parcel.to_bytes())) for key, parcel in parcels.items()]

@@ -64,11 +64,22 @@ def is_alive(process: ProcessId) -> bool:
     return stat is not None and stat[2] == process.started
 
 
-def _stat(pid: int) -> tuple[str, int, str] | None:
-    """Read name, parent and start time from /proc; None if there is no such process or it has ended."""
+def _may_live(process: ProcessId) -> bool:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+        return is_alive(process)
+    except OSError as error:  # out of file descriptors, say
+        logger.warning("Whether the TaskManager lives could not be read, so it is taken to: %s", error)
+        return True
+
+
+def _stat(pid: int) -> tuple[str, int, str] | None:
+    """Read name, parent and start time from /proc; None if there is no such process or it has ended.
+
+    Any other fault of reading is raised: it says nothing about the process.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
         return None
     # The name stands in parentheses and may itself hold any character; fields are counted from proc(5).
     name, _, rest = text.partition("(")[2].rpartition(")")
@@ -78,7 +89,8 @@ def _stat(pid: int) -> tuple[str, int, str] | None:
 
 
 def _watch(task_manager: ProcessId) -> None:
-    while is_alive(task_manager):
+    while _may_live(task_manager):
         time.sleep(POLL_SECONDS)
+    logger.critical("The TaskManager of this worker, process %d, is gone: so the worker ends.", task_manager.pid)
     # Not sys.exit: hanging in the ordinary exit, with requests still going out, is what this is for.
     os._exit(1)

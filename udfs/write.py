@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from udfs.accounts import Account
 from udfs.core.failures import MessageRefusedError, StoreError
-from udfs.core.parcels import Operation, last_per_id, operations_of
+from udfs.core.parcels import KeyedParcel, Operation, last_per_id, operations_of
 from udfs.core.refusals import Refusal
 from udfs.core.retry import Backoff
 from udfs.core.routing import collection_of
@@ -57,7 +57,7 @@ class WriteOptions:
     Attributes:
         connection: Where Qdrant is.
         limits: The size of a micro-batch, which is the size of a request.
-        max_in_flight: Collections written to at the same time by one subtask.
+        max_in_flight: Requests under way at the same time from one subtask, each to another collection.
         backoff: The waits between the attempts of one request.
         retry_max_seconds: When to give up and fail the job; None waits for ever.
     """
@@ -90,22 +90,22 @@ class WriteStage(Stage["Row", "Row"]):
 
     def group_of(self, row: Row) -> str:
         """Group by collection; a batch per lane would make tiny requests."""
-        return collection_of(row[0])
+        return collection_of(KeyedParcel(*row).key)
 
     def size_of(self, row: Row) -> tuple[int, int]:
         """Count the operations and bytes of a parcel."""
-        return row[1], len(row[2])
+        parcel = KeyedParcel(*row)
+        return parcel.count, len(parcel.parcel)
 
     async def handle(self, collection: str, rows: list[Row]) -> Sequence[Row]:
         """Write one batch; what is returned are dead letters, of which there are none yet."""
-        operations = [operation for row in rows for operation in operations_of(row[2])]
+        operations = [operation for row in rows for operation in operations_of(KeyedParcel(*row).parcel)]
         latest = last_per_id(operations)
         upserts = [operation for operation in latest if operation.point is not None]
         deletes = [operation for operation in latest if operation.point is None]
-        async with self._in_flight:
-            # Their ids are unlike, so neither can overtake the other.
-            await self._write(partial(self._upsert, collection), upserts)
-            await self._write(partial(self._delete, collection), deletes)
+        # Their ids are unlike, so neither can overtake the other.
+        await self._write(partial(self._upsert, collection), upserts)
+        await self._write(partial(self._delete, collection), deletes)
         self._account.add("written", len(upserts))
         self._account.add("deleted", len(deletes))
         self._account.add("superseded", len(operations) - len(latest))
@@ -118,8 +118,6 @@ class WriteStage(Stage["Row", "Row"]):
         verdict = await self._settled(send, operations)
         if verdict.action is Action.DONE:
             return
-        if verdict.action is Action.FATAL:
-            raise StoreError(f"Qdrant at {self._address} can not be written to: {verdict.reason}")
         if len(operations) == 1:
             refusal = Refusal("refused-by-qdrant", "", f"Qdrant said {verdict.reason}")
             raise MessageRefusedError(operations[0].origin, refusal)
@@ -133,8 +131,11 @@ class WriteStage(Stage["Row", "Row"]):
         started = loop.time()
         attempt = 0
         while True:
-            verdict = judge(await send(operations))
-            if verdict.action is not Action.RETRY:
+            # The place is given back while this waits: a collection in trouble must not keep the others from theirs.
+            async with self._in_flight:
+                verdict = judge(await send(operations))
+            is_split = verdict.action is Action.SPLIT and len(operations) > 1
+            if is_split or verdict.action in (Action.DONE, Action.REFUSED):
                 return verdict
             wait = verdict.retry_after or self._options.backoff.seconds(attempt, random.random())  # noqa: S311 - jitter
             attempt += 1

@@ -16,7 +16,7 @@ from scripts.stack.qdrant import Qdrant
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Upsert
 from udfs.core.refusals import Refusal
-from udfs.qdrant.encode import encode_point
+from udfs.qdrant.encode import encode_upsert, join_upserts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,10 @@ class Server:
 
     def __init__(self, client: QdrantClient, channel: grpc.Channel, rest_url: str) -> None:
         self.client = client
-        self._points = qdrant.PointsStub(channel)  # type: ignore[no-untyped-call]
+        # Bytes in, as the job sends them.
+        self._upsert: Any = channel.unary_unary(
+            "/qdrant.Points/Upsert", response_deserializer=qdrant.PointsOperationResponse.FromString
+        )
         self._rest_url = rest_url
 
     def create_collections(self) -> None:
@@ -49,9 +52,7 @@ class Server:
 
     def write(self, upsert: Upsert) -> None:
         """Write a point as the job does, and wait until it is there."""
-        point = qdrant.PointStruct.FromString(encode_point(upsert))
-        request = qdrant.UpsertPoints(collection_name=upsert.collection, wait=True, points=[point])
-        answer = self._points.Upsert(request, timeout=30)
+        answer = self._upsert(join_upserts(upsert.collection, [encode_upsert(upsert)]), timeout=30)
         assert answer.result.status == qdrant.UpdateStatus.Completed
 
     def read(self, collection: str, point_id: int | str) -> models.Record:

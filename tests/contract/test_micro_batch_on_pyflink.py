@@ -15,12 +15,15 @@ from pyflink.datastream.functions import AsyncFunction
 
 from tests.support.worker import Worker
 from udfs.core.batching import BatchLimits
-from udfs.micro_batch import Batch, Stage
+from udfs.micro_batch import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from udfs.batches import Batch
+
 Record = tuple[str, int]
+STUCK = 10**6  # the number of a record that takes a minute
 
 
 class Recording(Stage[Record, Record]):
@@ -51,13 +54,39 @@ class Recording(Stage[Record, Record]):
         cls.side_by_side = max(cls.side_by_side, 1 + sum(cls.running.values()))
         cls.running[group] += 1
         try:
-            await asyncio.sleep(random.random() / 200)  # noqa: S311
+            await asyncio.sleep(60 if (group, STUCK) in items else random.random() / 200)  # noqa: S311
             if any(number < 0 for _, number in items):
                 raise self._failure("bad")
             cls.handled += items
             return items
         finally:
             cls.running[group] -= 1
+
+
+class Nonsense(Stage[Record, Record]):
+    """Returns what no handler should."""
+
+    limits = BatchLimits(1, 1000, 8)
+
+    def __init__(self, outputs: object) -> None:
+        self._outputs = outputs
+
+    def group_of(self, record: Record) -> str:
+        """Group by the record's name."""
+        return record[0]
+
+    def size_of(self, _record: Record) -> tuple[int, int]:
+        """Count one message and ten bytes."""
+        return 1, 10
+
+    async def handle(self, _group: str, items: list[Record]) -> Any:
+        """Return what it was told to, or outputs that fail half-way."""
+
+        def failing() -> Iterable[Record]:
+            yield items[0]
+            raise KeyboardInterrupt
+
+        return failing() if self._outputs == "generator" else self._outputs
 
 
 class Naive(AsyncFunction):
@@ -138,6 +167,34 @@ def test_batches_waiting_behind_a_failed_one_are_not_handled() -> None:
         with pytest.raises(ValueError, match="bad"):
             worker.finish_bundle()
         assert Recording.handled == []
+
+
+def test_a_failure_is_not_hidden_behind_a_slower_batch() -> None:
+    """A batch that fails behind one that would take for ever fails its bundle at once, with its own reason."""
+    with Worker(Recording(BatchLimits(1, 1000, 8))) as worker:
+        worker.feed(("stuck", STUCK))
+        worker.feed(("docs", -1))
+        with pytest.raises(ValueError, match="bad"):
+            worker.finish_bundle()
+
+
+@pytest.mark.parametrize("outputs", [None, 7, "generator"])
+def test_a_handler_that_returns_nonsense_fails_its_bundle(outputs: object) -> None:
+    """What is no outputs, or raises while they are made, must not pass for a batch without outputs."""
+    with Worker(Nonsense(outputs)) as worker:
+        worker.feed(("docs", 1))
+        with pytest.raises((TypeError, RuntimeError)):
+            worker.finish_bundle()
+
+
+def test_more_bytes_than_may_be_under_way() -> None:
+    """Room for three records of ten bytes, and two hundred of them: the collector waits for room and none is lost."""
+    records = [(f"group-{number % 7}", number) for number in range(200)]
+    with Worker(Recording(BatchLimits(5, 1000, 64, max_bytes_under_way=30))) as worker:
+        for record in records:
+            worker.feed(record)
+        worker.finish_bundle()
+        assert sorted(worker.outputs.values) == sorted(records)
 
 
 @pytest.mark.parametrize("metrics", [True, False], ids=["metrics on", "metrics off"])

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from grpc import StatusCode
-from qdrant_client.grpc import PointStruct, UpdateStatus
+from qdrant_client.grpc import PointStruct, UpdateStatus, UpsertPoints
 
 from udfs.qdrant.judge import Answer
 
@@ -37,7 +37,7 @@ class MemoryPoints:
         self.requests.append(("upsert", len(points)))
         if self._answers:
             return self._answers.popleft()
-        structs = [PointStruct.FromString(point) for point in points]
+        structs = list(UpsertPoints.FromString(b"".join(points)).points)
         fault = self._fault(collection, structs)
         if fault is None:
             self.points |= {(collection, struct.id.num or struct.id.uuid): struct for struct in structs}
@@ -55,6 +55,8 @@ class MemoryPoints:
     def _fault(self, collection: str, structs: list[PointStruct]) -> Answer | None:
         if collection not in self._sizes:
             return Answer(StatusCode.NOT_FOUND, f"Not found: Collection `{collection}` doesn't exist!")
+        if structs == [] and self.requests[-1][0] == "upsert":
+            return Answer(StatusCode.INVALID_ARGUMENT, "Bad request: Empty update request")
         size = self._sizes[collection]
         for struct in structs:
             given = len(struct.vectors.vector.dense.data)

@@ -12,7 +12,7 @@ from qdrant_client import grpc
 
 from udfs.core.operations import PointId, Upsert
 from udfs.core.vectors import Dense, Multi, Sparse, Vector
-from udfs.qdrant.encode import encode_point, encode_point_id
+from udfs.qdrant.encode import encode_point_id, encode_upsert, join_upserts
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"
 
@@ -25,7 +25,7 @@ def packed(*values: float) -> bytes:
 def decode(**parts: Any) -> grpc.PointStruct:
     """Encode a point with these parts, and return what the server reads."""
     point = Upsert(**{"collection": "docs", "id": 1, "vectors": {}, "payload": {}, **parts})
-    return grpc.PointStruct.FromString(encode_point(point))
+    return grpc.UpsertPoints.FromString(encode_upsert(point)).points[0]
 
 
 def plain(value: grpc.Value) -> Any:
@@ -118,3 +118,13 @@ def canonical(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(canonical, value))}]"
     return repr(value)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_requests_of_one_point_join_into_one_request(count: int) -> None:
+    """What is sent for many points is what protobuf would have made of them together."""
+    upserts = [Upsert("docs", number, {"": Dense(packed(number, 1))}, {"n": number}) for number in range(count)]
+    encoded = [encode_upsert(upsert) for upsert in upserts]
+    points = [grpc.UpsertPoints.FromString(point).points[0] for point in encoded]
+    whole = grpc.UpsertPoints(collection_name="docs", wait=True, points=points)
+    assert grpc.UpsertPoints.FromString(join_upserts("docs", encoded)) == whole

@@ -26,7 +26,9 @@ ANSWERS = [
     pytest.param(Answer(StatusCode.PERMISSION_DENIED), Action.RETRY, id="key without the right"),
     pytest.param(Answer(StatusCode.INVALID_ARGUMENT), Action.REFUSED, id="wrong point"),
     pytest.param(Answer(StatusCode.NOT_FOUND), Action.REFUSED, id="no such collection"),
-    pytest.param(Answer(StatusCode.UNIMPLEMENTED), Action.FATAL, id="no Qdrant"),
+    pytest.param(Answer(StatusCode.UNIMPLEMENTED), Action.RETRY, id="a proxy's 404"),
+    pytest.param(Answer(StatusCode.FAILED_PRECONDITION), Action.RETRY, id="a shard that is not ready"),
+    pytest.param(Answer(StatusCode.RESOURCE_EXHAUSTED), Action.SPLIT, id="more points than the rate limit holds"),
 ]
 
 

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from udfs.batches import Batch, Budget, ChainingError, OpenBatches
 from udfs.core.batching import BatchLimits
-from udfs.micro_batch import Batch, ChainingError, Failure, OpenBatches
+from udfs.micro_batch import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOMY = BatchLimits(max_count=1_000_000, max_bytes=1_000_000_000, max_batches=1_000_000)
+ROOMY = BatchLimits(max_count=10**6, max_bytes=10**9, max_batches=10**6, max_bytes_under_way=10**9)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +82,7 @@ def test_no_record_is_lost_doubled_or_late_when_another_thread_seals(
 
 def test_appending_and_sealing_collide_without_loss() -> None:
     """Of records appended in a tight loop, those accepted are those handed over, at the very moment of the seal."""
-    rounds = [Batch[int]("docs", sequence) for sequence in range(2_000)]
+    rounds = [Batch[int]("docs", sequence, Budget(10**9)) for sequence in range(2_000)]
     accepted: list[int] = []
 
     def append_until_sealed() -> None:
@@ -151,7 +152,7 @@ def test_a_quiet_batch_is_sealed_without_metrics() -> None:
     """Where no gauge is read, a batch is sealed once nobody added to it for the quiet time, and not before."""
 
     async def trickle() -> list[int]:
-        batch = Batch[int]("docs", 0)
+        batch = Batch[int]("docs", 0, Budget(10**9))
         batch.append(0, 1, 1, ROOMY)
         waiting = asyncio.create_task(batch.sealed(quiet_seconds=0.2))
         for number in range(1, 6):
@@ -165,12 +166,12 @@ def test_a_quiet_batch_is_sealed_without_metrics() -> None:
 def test_a_batch_refuses_to_be_pickled_and_says_why() -> None:
     """A batch that would leave its process fails with a sentence that names the settings to change."""
     with pytest.raises(ChainingError, match=r"not chained.*pipeline\.operator-chaining\.enabled"):
-        pickle.dumps(Batch[int]("docs", 0))
+        pickle.dumps(Batch[int]("docs", 0, Budget(10**9)))
 
 
 def test_a_batch_shows_sizes_only() -> None:
     """PyFlink puts a batch into error texts, so its text holds no message and no collection."""
-    batch = Batch[str]("secret-collection", 7)
+    batch = Batch[str]("secret-collection", 7, Budget(10**9))
     batch.append("secret message", 1, 14, ROOMY)
     assert repr(batch) == "<Batch 7: 1 messages, 14 bytes>"
 
@@ -191,8 +192,66 @@ def test_a_failure_is_true_and_raises_when_iterated(error: BaseException, raised
         list(failure)
 
 
-@pytest.mark.parametrize("name", ["max_count", "max_bytes", "max_batches"])
+@pytest.mark.parametrize("name", ["max_count", "max_bytes", "max_batches", "max_bytes_under_way"])
 def test_a_limit_below_one_is_refused(name: str) -> None:
     """Limits of zero would mean that nothing ever moves."""
     with pytest.raises(ValueError, match=f"{name} is 0"):
-        BatchLimits(**{"max_count": 1, "max_bytes": 1, "max_batches": 1, name: 0})
+        BatchLimits(**{"max_count": 1, "max_bytes": 1, "max_batches": 1, "max_bytes_under_way": 1, name: 0})
+
+
+def test_the_bytes_under_way_are_bounded_and_what_is_waited_for_is_sealed() -> None:
+    """The collector waits for room only after it has sealed everything, and goes on when a batch is let go."""
+    open_batches = OpenBatches[int](BatchLimits(100, 1000, 100, max_bytes_under_way=100))
+    first = open_batches.add("a", 1, 1, 60)
+    second = open_batches.add("b", 2, 1, 40)
+    assert first is not None
+    assert second is not None
+    with ThreadPoolExecutor(1) as collector:
+        blocked = collector.submit(open_batches.add, "c", 3, 1, 60)
+        assert sealed_items(first) == [1]
+        assert sealed_items(second) == [2]
+        second.release()
+        with pytest.raises(TimeoutError):
+            blocked.result(timeout=0.1)
+        first.release()
+        assert blocked.result(timeout=5) is not None
+
+
+def test_a_record_larger_than_all_the_room_is_let_in_alone() -> None:
+    """A record that can never fit waits until nothing else is under way, and then goes."""
+    open_batches = OpenBatches[int](BatchLimits(100, 1000, 100, max_bytes_under_way=100))
+    first = open_batches.add("a", 1, 1, 500)
+    assert first is not None
+    with ThreadPoolExecutor(1) as collector:
+        second = collector.submit(open_batches.add, "a", 2, 1, 500)
+        assert sealed_items(first) == [1]
+        first.release()
+        batch = second.result(timeout=5)
+        assert batch is not None
+        assert batch.append(3, 1, 0, ROOMY)
+
+
+def test_a_batch_that_was_let_go_takes_no_more() -> None:
+    """A failed handler lets go of a batch that is still open: later records of its group open another."""
+    open_batches = OpenBatches[int](ROOMY)
+    first = open_batches.add("a", 1, 1, 1)
+    assert first is not None
+    first.release()
+    assert open_batches.add("a", 2, 1, 1) is not None
+
+
+def test_cancelling_who_waits_leaves_the_batch_alone() -> None:
+    """The cancellation of a handler does not reach into the batch, which the collector may be sealing."""
+
+    async def cancelled_while_waiting(batch: Batch[int]) -> None:
+        waiting = asyncio.create_task(batch.sealed())
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    batch = Batch[int]("docs", 0, Budget(10**9))
+    asyncio.run(cancelled_while_waiting(batch))
+    assert batch.append(1, 1, 1, ROOMY)
+    batch.seal()
+    assert sealed_items(batch) == [1]

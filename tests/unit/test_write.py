@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +17,12 @@ from tests.support.store import MemoryPoints
 from udfs.core.batching import BatchLimits
 from udfs.core.failures import MessageRefusedError, StoreError
 from udfs.core.operations import Delete, Upsert
-from udfs.core.parcels import Parcel
+from udfs.core.parcels import KeyedParcel, Parcel
 from udfs.core.retry import Backoff
 from udfs.core.routing import write_key
 from udfs.core.vectors import read_vectors
 from udfs.qdrant.client import Connection
-from udfs.qdrant.encode import encode_point
+from udfs.qdrant.encode import encode_upsert
 from udfs.qdrant.judge import Answer
 from udfs.write import WriteOptions, WriteStage
 
@@ -44,24 +45,15 @@ def row(operations: Iterable[Upsert | Delete], first_offset: int = 0) -> Row:
     """Return operations as the parse stage sends them on."""
     parcel = Parcel()
     for offset, operation in enumerate(operations, first_offset):
-        point = encode_point(operation) if isinstance(operation, Upsert) else None
+        point = encode_upsert(operation) if isinstance(operation, Upsert) else None
         parcel.add(operation.id, point, ("messages", 3, offset))
-    return Row(write_key("docs", 0), len(parcel), parcel.to_bytes())
+    return Row(*KeyedParcel(write_key("docs", 0), len(parcel), parcel.to_bytes()))
 
 
 def write(store: MemoryPoints, batches: Sequence[list[Row]], **options: Any) -> WriteStage:
     """Handle the batches one after another, with waits too short to notice."""
     quick = WriteOptions(NOWHERE, LIMITS, max_in_flight=2, backoff=Backoff(0.0001, 0.0002))
-    stage = WriteStage(
-        WriteOptions(
-            quick.connection,
-            quick.limits,
-            quick.max_in_flight,
-            options.get("backoff", quick.backoff),
-            options.get("retry_max_seconds"),
-        ),
-        connect=lambda _connection: store,
-    )
+    stage = WriteStage(replace(quick, **options), connect=lambda _connection: store)
 
     async def run() -> None:
         stage.open(None)
@@ -136,8 +128,47 @@ def test_giving_up_says_how_long_it_was_tried() -> None:
         write(store, [[row([upsert(1)])]], retry_max_seconds=0.001)
 
 
-def test_a_server_that_is_no_qdrant_ends_the_job() -> None:
-    """Where the call is unknown there is nothing to wait for."""
-    store = MemoryPoints({"docs": 2}, [Answer(StatusCode.UNIMPLEMENTED, "unknown service")])
-    with pytest.raises(StoreError, match="can not be written to: UNIMPLEMENTED"):
-        write(store, [[row([upsert(1)])]])
+def test_a_request_that_is_too_much_is_halved() -> None:
+    """What Qdrant cannot take at once is sent in smaller requests, and all of it arrives."""
+    too_much = Answer(StatusCode.RESOURCE_EXHAUSTED, "please try to split your request")
+    store = MemoryPoints({"docs": 2}, [too_much, too_much])
+    write(store, [[row([upsert(number) for number in range(1, 9)])]])
+    assert store.requests == [("upsert", 8), ("upsert", 4), ("upsert", 2), ("upsert", 2), ("upsert", 4)]
+    assert len(store.points) == 8
+
+
+def test_one_point_that_is_too_much_is_waited_for() -> None:
+    """A single point cannot be split, so it is tried again."""
+    too_much = Answer(StatusCode.RESOURCE_EXHAUSTED, "slow down")
+    store = MemoryPoints({"docs": 2}, [too_much] * 3)
+    write(store, [[row([upsert(1)])]])
+    assert store.requests == [("upsert", 1)] * 4
+
+
+def test_a_collection_in_trouble_leaves_the_others_their_place() -> None:
+    """With room for one request at a time, a collection that waits to be tried again holds up nobody else."""
+    store = MemoryPoints({"docs": 2, "other": 2}, [Answer(StatusCode.RESOURCE_EXHAUSTED, "later", retry_after=60)])
+    stage = WriteStage(WriteOptions(NOWHERE, LIMITS, max_in_flight=1), connect=lambda _connection: store)
+
+    async def run() -> None:
+        stage.open(None)
+        waiting = asyncio.create_task(stage.handle("docs", [row([upsert(1)])]))
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(stage.handle("other", [row([upsert(2)])]), timeout=5)
+        assert not waiting.done()
+        waiting.cancel()
+
+    asyncio.run(run())
+    assert [key for key, _ in store.points] == ["other"]
+
+
+def test_a_key_that_is_not_there_ends_the_job_with_a_sentence() -> None:
+    """A worker without the key says what was looked for."""
+    stage = WriteStage(WriteOptions(replace(NOWHERE, key_source="env:NO_SUCH_KEY"), LIMITS, max_in_flight=1))
+
+    async def run() -> None:
+        stage.open(None)
+        await stage.handle("docs", [row([upsert(1)])])
+
+    with pytest.raises(StoreError, match="environment variable NO_SUCH_KEY, which is not set"):
+        asyncio.run(run())

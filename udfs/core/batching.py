@@ -1,28 +1,30 @@
-"""How much a micro-batch may hold, and how many may be under way: the numbers, apart from the mechanism."""
+"""How much a micro-batch may hold, and how much may be under way: the numbers, apart from the mechanism."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """The limits of one stage.
+    """The limits of one stage in one subtask, each at least 1.
 
     Attributes:
-        max_count: Messages in one batch, at least 1.
-        max_bytes: Bytes in one batch, at least 1. A single item larger than that is a batch by itself.
-        max_batches: Batches under way at once, open ones included, at least 1.
+        max_count: Messages in one batch. A single item of more messages is a batch by itself.
+        max_bytes: Bytes in one batch. A single larger item is a batch by itself.
+        max_batches: Batches under way at once, open ones included.
+        max_bytes_under_way: Bytes in all of them together. A single larger item is let in alone.
     """
 
     max_count: int
     max_bytes: int
     max_batches: int
+    max_bytes_under_way: int = 256 * 1024 * 1024
 
     def __post_init__(self) -> None:
-        for name in ("max_count", "max_bytes", "max_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; a batch limit is at least 1")
+        for limit in fields(self):
+            if getattr(self, limit.name) < 1:
+                raise ValueError(f"{limit.name} is {getattr(self, limit.name)}; a batch limit is at least 1")
 
     def is_full(self, count: int, size: int) -> bool:
         """True when a batch of that many messages and bytes takes no more."""

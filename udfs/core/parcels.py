@@ -19,13 +19,27 @@ class Operation(NamedTuple):
 
     Attributes:
         id: The point's id, in its one spelling.
-        point: The point as a serialised ``qdrant.PointStruct``.
+        point: The point as a serialised ``qdrant.UpsertPoints`` that holds nothing else.
         origin: The Kafka message it comes from.
     """
 
     id: PointId
     point: bytes | None
     origin: Origin
+
+
+class KeyedParcel(NamedTuple):
+    """A parcel as Flink carries it.
+
+    Attributes:
+        key: Collection and lane, by which it is routed.
+        count: The number of its operations.
+        parcel: The operations, as `operations_of` reads them.
+    """
+
+    key: str
+    count: int
+    parcel: bytes
 
 
 @dataclass(slots=True)

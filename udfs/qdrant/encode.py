@@ -10,7 +10,7 @@ from qdrant_client import grpc
 from udfs.core.vectors import Dense, Sparse, Vector
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from udfs.core.operations import PointId, Upsert
 
@@ -20,13 +20,27 @@ def encode_point_id(point_id: PointId) -> grpc.PointId:
     return grpc.PointId(num=point_id) if isinstance(point_id, int) else grpc.PointId(uuid=point_id)
 
 
-def encode_point(upsert: Upsert) -> bytes:
-    """Return the point as a serialised ``PointStruct``, every number as the message had it."""
-    point = grpc.PointStruct(id=encode_point_id(upsert.id))
+def encode_upsert(upsert: Upsert) -> bytes:
+    """Return the point, every number as the message had it, as a serialised ``UpsertPoints`` that holds nothing else.
+
+    So it is never decoded again on its way: see `join_upserts`.
+    """
+    request = grpc.UpsertPoints()
+    point = request.points.add(id=encode_point_id(upsert.id))
     for name, item in upsert.payload.items():
         _set_value(point.payload[name], item)
     _set_vectors(point.vectors, upsert.vectors)
-    return point.SerializeToString()
+    return request.SerializeToString()
+
+
+def join_upserts(collection: str, upserts: Iterable[bytes]) -> bytes:
+    """Return one serialised ``UpsertPoints``, waiting to be applied, for points that `encode_upsert` made.
+
+    Protobuf messages end to end are one message, with their repeated fields joined
+    (protobuf.dev/programming-guides/encoding/#last-one-wins).
+    """
+    head = grpc.UpsertPoints(collection_name=collection, wait=True).SerializeToString()
+    return b"".join((head, *upserts))
 
 
 def _set_vectors(target: grpc.Vectors, vectors: Mapping[str, Vector]) -> None:
