@@ -95,7 +95,7 @@ class WriteStage(Stage["Row", "Row"]):
     def size_of(self, row: Row) -> tuple[int, int]:
         """Count the operations and bytes of a parcel."""
         parcel = KeyedParcel(*row)
-        return parcel.count, len(parcel.parcel)
+        return parcel.length, len(parcel.parcel)
 
     async def handle(self, collection: str, rows: list[Row]) -> Sequence[Row]:
         """Write one batch; what is returned are dead letters, of which there are none yet."""

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-import time
+import re
+import struct
+import threading
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from confluent_kafka import Consumer, TopicPartition
 
 from scripts.stack.flink_rest import TERMINAL_STATES
 from scripts.stack.kafka import JARS
 from scripts.stack.processes import StackError, wait_until
-from scripts.stack.workload import Message, Point, PointKey, Workload, _as_stored, produce
+from scripts.stack.workload import Message, Point, PointKey, Workload, _as_stored, compare, produce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from qdrant_client import QdrantClient
 
@@ -74,27 +78,46 @@ class Trial:
         arguments = [f"--{name}={value}" for name, value in ours.items()]
         job = self.cluster.run_job([*start, "-pym", "job.main", "-pyfs", self.package, *arguments, *settings])
         self.jobs.append(job)
-        self.cluster.wait_for(job, "RUNNING")
+        # The job is RUNNING seconds before its tasks are, which first start their Python workers.
+        self.wait_for(self.is_running, "every task to run")
         return job
+
+    def is_running(self) -> bool:
+        """Tell whether every task of the last job runs."""
+        vertices = self.cluster.rest(f"/jobs/{self.jobs[-1]}")["vertices"]
+        return all(vertex["tasks"]["RUNNING"] == vertex["parallelism"] for vertex in vertices)
 
     def produce(self, messages: Iterable[Message]) -> None:
         """Produce the messages and return when Kafka has them all."""
         produce(self.kafka.bootstrap, self.topic, messages)
 
     @contextmanager
-    def producing(self, messages: Sequence[Message], per_second: float) -> Iterator[None]:
-        """Produce the messages one by one while the block runs, and wait for the last of them at its end."""
+    def producing(self, messages: Iterable[Message], per_second: float) -> Iterator[list[Message]]:
+        """Produce at this rate while the block runs; the list grows by each message before Kafka has it."""
+        produced: list[Message] = []
+        is_over = threading.Event()
+
+        def paced() -> Iterator[Message]:
+            for message in messages:
+                if is_over.wait(1 / per_second):
+                    return
+                produced.append(message)
+                yield message
+
         with ThreadPoolExecutor(1) as pool:
-            done = pool.submit(self.produce, paced(messages, per_second))
-            yield
-            done.result()
+            done = pool.submit(self.produce, paced())
+            try:
+                yield produced
+            finally:
+                is_over.set()
+                done.result()
 
     def committed(self) -> Offsets:
         """Return the offsets that Flink committed when its last checkpoint completed, by partition."""
         partitions = [TopicPartition(self.topic, partition) for partition in range(PARTITIONS)]
         return {place.partition: max(place.offset, 0) for place in self._consumer.committed(partitions, timeout=10)}
 
-    def wait_for(self, is_done: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    def wait_for(self, is_done: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.02) -> None:
         """Return as soon as `is_done()`; raise StackError with the reason if the last job ends before that."""
 
         def is_settled() -> bool:
@@ -102,16 +125,32 @@ class Trial:
                 raise StackError(f"The job ended during the wait for {what}.\n{self.cluster.failure(self.jobs[-1])}")
             return is_done()
 
-        wait_until(is_settled, what, seconds, every=0.02)
+        wait_until(is_settled, what, seconds, every)
 
-    def wait_until_committed(self, messages: Sequence[Message], seconds: float = 60) -> None:
-        """Return once a checkpoint completed behind all of the messages."""
+    def drain(self, messages: Sequence[Message], seconds: float = 60) -> None:
+        """Return once a checkpoint completed behind all messages of the topic, which are these."""
         end = Counter(message.partition for message in messages)
-        self.wait_for(lambda: Counter(self.committed()) >= end, "all messages to be committed", seconds)
 
-    def wait_for_writing(self) -> None:
-        """Return while calls to Qdrant are under way."""
-        self.wait_for(lambda: self.proxy.waiting > 0, "a call to Qdrant")
+        def is_drained() -> bool:
+            # Flink commits between two fetches, and one that finds nothing takes 10 s (KafkaPartitionSplitReader).
+            self.produce(harmless_messages())
+            return Counter(self.committed()) >= end
+
+        self.wait_for(is_drained, "all messages to be committed", seconds, every=0.5)
+
+    def wait_for_calls(self, count: int) -> None:
+        """Return once so many more calls came to Qdrant, and one of them at least is still under way."""
+        enough = self.proxy.calls.total() + count
+        self.wait_for(lambda: self.proxy.calls.total() >= enough and self.proxy.waiting > 0, "calls to Qdrant")
+
+    def wait_for_restart(self, number: int) -> None:
+        """Return once the job was restarted so many times, and every task runs again."""
+        self.wait_for(lambda: self.restarts() >= number and self.is_running(), f"restart {number}")
+
+    def must_be_in_qdrant(self, points: dict[PointKey, Point]) -> None:
+        """Fail unless there are exactly these points in Qdrant."""
+        difference = compare(self.client, points)
+        assert not difference, difference
 
     def missing(self, messages: Iterable[Message]) -> list[PointKey]:
         """Return the points of these messages that are not in Qdrant at this moment."""
@@ -139,12 +178,10 @@ class Trial:
         wait_until(lambda: not self.cluster.python_worker_pids(), "the Python workers to end with their job", 10)
 
 
-def paced(messages: Iterable[Message], per_second: float) -> Iterator[Message]:
-    """Yield the messages at this rate."""
-    started = time.monotonic()
-    for number, message in enumerate(messages):
-        time.sleep(max(0.0, started + number / per_second - time.monotonic()))
-        yield message
+def harmless_messages() -> list[Message]:
+    """Return a message for each partition that changes nothing: the tombstone of a point that never was."""
+    key = json.dumps({"collection_name": "docs", "id": 2**64 - 1}).encode()
+    return [Message(("docs", 2**64 - 1), partition, key, None) for partition in range(PARTITIONS)]
 
 
 def before(messages: Iterable[Message], offsets: Offsets) -> list[Message]:
@@ -156,6 +193,21 @@ def before(messages: Iterable[Message], offsets: Offsets) -> list[Message]:
             chosen.append(message)
         places[message.partition] += 1
     return chosen
+
+
+def offsets_in(savepoint: str, topic: str) -> Offsets:
+    """Return where a savepoint's source goes on, by partition: what was committed last may be older."""
+    state = (Path(urlsplit(savepoint).path) / "_metadata").read_bytes()
+    # KafkaPartitionSplitSerializer: topic, partition, offset, and the end, which Long.MIN_VALUE says there is not.
+    split = re.compile(re.escape(topic.encode()) + b"(.{12})\x80" + bytes(7), re.DOTALL)
+    places = [struct.unpack(">iq", match) for match in split.findall(state)]
+    return {partition: offset for partition, offset in places if offset >= 0}
+
+
+def in_parts(messages: Sequence[Message], count: int) -> list[Sequence[Message]]:
+    """Return the messages in so many parts of about one size."""
+    bounds = [len(messages) * number // count for number in range(count + 1)]
+    return [messages[start:end] for start, end in pairwise(bounds)]
 
 
 def with_unlike_ids(messages: Iterable[Message]) -> list[Message]:

@@ -33,12 +33,12 @@ class KeyedParcel(NamedTuple):
 
     Attributes:
         key: Collection and lane, by which it is routed.
-        count: The number of its operations.
+        length: The number of its operations.
         parcel: The operations, as `operations_of` reads them.
     """
 
     key: str
-    count: int
+    length: int
     parcel: bytes
 
 
