@@ -38,16 +38,11 @@ _HARMLESS: Mapping[str, tuple[frozenset[str], str]] = {
         frozenset({"false"}),
         "an unaligned checkpoint keeps messages in its state and completes before they are in Qdrant",
     ),
-    "execution.checkpointing.unaligned": (
-        frozenset({"false"}),
-        "an unaligned checkpoint keeps messages in its state and completes before they are in Qdrant",
-    ),
     "python.execution-mode": (
         frozenset({"process"}),
         "batches are flushed before a checkpoint only by Python workers that are processes",
     ),
     "pipeline.operator-chaining.enabled": (frozenset({"true"}), "a batch is handed over within one chain of operators"),
-    "pipeline.operator-chaining": (frozenset({"true"}), "a batch is handed over within one chain of operators"),
     "python.operator-chaining.enabled": (frozenset({"true"}), "a batch is handed over within one chain of operators"),
     "execution.runtime-mode": (frozenset({"streaming"}), "there are no checkpoints in batch mode"),
     "table.exec.resource.default-parallelism": (

@@ -65,7 +65,10 @@ class Given:
 
 def refusal(name: str, given: Given) -> str | None:
     """Return why this setting must not have this value, if it would break a promise."""
-    harmful, why = _REFUSED.get(name.removeprefix("flink."), ("", ""))
+    of_flink = name.removeprefix("flink.")
+    if of_flink != name and of_flink in FIELDS:
+        return f"{name} is a setting of this job too: write {of_flink}."
+    harmful, why = _REFUSED.get(of_flink, ("", ""))
     if why and harmful in (None, given.text.strip().lower()):
         return _sentence(name, given, f"{why}; leave it out")
     return None

@@ -33,7 +33,10 @@ def main(argv: Sequence[str]) -> int:
     except SettingsError as error:
         return _refuse(error.faults)
     environment.prepare_local_workers()
-    stream = environment.create(given_flink_options(settings), default_flink_options(settings))
+    try:
+        stream = environment.create(given_flink_options(settings), default_flink_options(settings))
+    except Py4JJavaError as error:
+        return _refuse([f"Flink does not take an option: {error.java_exception.getMessage()}"])
     environment.add_connector(stream, settings.kafka_connector_jar)
     faults = [
         *environment.faults_of(environment.effective(stream)),

@@ -91,6 +91,6 @@ def _stat(pid: int) -> tuple[str, int, str] | None:
 def _watch(task_manager: ProcessId) -> None:
     while _may_live(task_manager):
         time.sleep(POLL_SECONDS)
-    logger.critical("The TaskManager of this worker, process %d, is gone: so the worker ends.", task_manager.pid)
-    # Not sys.exit: hanging in the ordinary exit, with requests still going out, is what this is for.
+    # Not sys.exit: hanging in the ordinary exit, with requests still going out, is what this is for. And not a word
+    # of it in the log: Beam's log handler is closed under its own lock, where it waits for a thread that logs.
     os._exit(1)

@@ -74,9 +74,10 @@ class Program:
         flink_log = "".join(log.read_text(errors="replace") for log in logs)
         return Ended(code, self._stdout.read_text(), self._stderr.read_text(), flink_log)
 
-    def check(self) -> None:
-        """Raise if the program has ended."""
-        self._process.check()
+    @property
+    def is_running(self) -> bool:
+        """Whether the program has not ended."""
+        return self._process.is_running
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does in a terminal: send SIGINT to the program and to all that it started."""
