@@ -43,6 +43,8 @@ _HARMLESS: Mapping[str, tuple[frozenset[str], str]] = {
         "batches are flushed before a checkpoint only by Python workers that are processes",
     ),
     "pipeline.operator-chaining.enabled": (frozenset({"true"}), "a batch is handed over within one chain of operators"),
+    # The name of the same before Flink 2.
+    "pipeline.operator-chaining": (frozenset({"true"}), "a batch is handed over within one chain of operators"),
     "python.operator-chaining.enabled": (frozenset({"true"}), "a batch is handed over within one chain of operators"),
     "execution.runtime-mode": (frozenset({"streaming"}), "there are no checkpoints in batch mode"),
     "table.exec.resource.default-parallelism": (

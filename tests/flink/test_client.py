@@ -29,7 +29,6 @@ BY_THE_SETTINGS = {
 # Judged as they are in effect, since a cluster's config.yaml may have them, too. Among them older names of the same.
 IN_EFFECT = {
     "execution.runtime-mode": "BATCH",
-    "execution.checkpointing.unaligned": "true",
     "pipeline.operator-chaining": "false",
     "table.exec.resource.default-parallelism": "2",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 # What the transport adds to the metadata of every call, and adds again when it is forwarded.
 _OF_TRANSPORT = ("grpc-", "user-agent", "content-type", "te")
+
+
+def random_delay(least: float, most: float, seed: int) -> Callable[[], float]:
+    """Return a delay for `GrpcProxy` that differs from call to call."""
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    return lambda: rng.uniform(least, most)
 
 
 class GrpcProxy(grpc.GenericRpcHandler):
