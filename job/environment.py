@@ -61,7 +61,9 @@ def prepare_local_workers() -> None:
     """
     # Else PyFlink runs them as threads of this process: under one GIL, and alive after their task was cancelled.
     os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112 - PyFlink's spelling
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    _prepend("PYTHONPATH", ROOT)
+    # By its name, on PATH: Flink's pyflink-udf-runner.sh breaks on a space in the path of Python.
+    _prepend("PATH", Path(sys.executable).parent)
 
 
 def create(given: Mapping[str, str], fallback: Mapping[str, str]) -> StreamExecutionEnvironment:
@@ -74,7 +76,7 @@ def create(given: Mapping[str, str], fallback: Mapping[str, str]) -> StreamExecu
     configured = effective(_environment(given))
     missing = {name: value for name, value in {**DEFAULTS, **fallback}.items() if name not in configured}
     if configured.get("execution.target") == "local":
-        missing.setdefault("python.executable", sys.executable)
+        missing.setdefault("python.executable", Path(sys.executable).name)
     return _environment({**missing, **given})
 
 
@@ -108,6 +110,10 @@ def faults_of(configured: Mapping[str, str]) -> list[str]:
             "Qdrant, and a restart begins anew. Give an interval such as 10 s."
         )
     return faults
+
+
+def _prepend(variable: str, folder: Path) -> None:
+    os.environ[variable] = os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
 
 
 def _environment(options: Mapping[str, str]) -> StreamExecutionEnvironment:

@@ -71,6 +71,7 @@ class Demo:
             "flink.rest.port": httpx.URL(self.flink.rest_url).port,
             "flink.rest.bind-address": LOCALHOST,
             "flink.metrics.fetcher.update-interval": "500 ms",
+            "flink.restart-strategy.type": "none",  # what goes wrong here is to be seen at once
         }
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         self.console.print(f"python -m job.main {' '.join(arguments[:3])} …", style="dim", soft_wrap=True)
@@ -86,16 +87,20 @@ class Demo:
             accounts: Counter[str] = Counter()
 
             def is_drained() -> bool:
-                job.check()
                 accounts.clear()
                 accounts.update(self.flink.accounts(job_id))
                 settled = sum(accounts[outcome] for outcome in OUTCOMES)
                 progress.update(bar, description="Kafka ▶ Flink ▶ Qdrant", completed=settled)
                 return settled >= produced
 
-            wait_until(is_drained, "all messages to be written", seconds=300, every=0.3)
-            drained = time.time() * 1000
-            wait_until(lambda: self._checkpointed(job_id) > drained, "a checkpoint", seconds=60)
+            try:
+                wait_until(is_drained, "all messages to be written", seconds=300, every=0.3)
+                drained = time.time() * 1000
+                wait_until(lambda: self._checkpointed(job_id) > drained, "a checkpoint", seconds=60)
+            except httpx.TransportError:
+                job.wait(seconds=30)  # its web page went first
+                job.check()
+                raise
         return accounts
 
     def _job_id(self, job: Process) -> str:
@@ -165,7 +170,9 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _show(console: Console, client: QdrantClient, workload: Workload, difference: Difference) -> None:
-    table = Table("format", title="Produced to Kafka, and read back from Qdrant", box=SIMPLE_HEAD, title_justify="left")
+    title = "Produced to Kafka, and read back from Qdrant"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
+    table.add_column("format", no_wrap=True)
     for heading in ("produced", "tombstones", "expected", "found", "missing", "extra", "wrong"):
         table.add_column(heading, justify="right")
     for name, kind in FORMATS.items():

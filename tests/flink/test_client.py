@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,3 +103,20 @@ def test_ctrl_c_ends_everything(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) ->
         ended = program.ended(10)
         wait_until(lambda: not program.processes(), "the JVM and the Python workers to end", 10)
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_python_may_live_in_a_folder_with_a_space(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
+    """Flink's own script for Python workers breaks on such a path, so they are started without it."""
+    kafka.create_topic("spaced")
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    producer.produce("spaced", json.dumps({"collection_name": "spaced", "id": 1}).encode())
+    assert producer.flush(30) == 0
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "venv").symlink_to(sys.prefix)
+    with closing(qdrant.client()) as client:
+        client.create_collection("spaced", vectors_config={})
+        bounded = (*job_arguments(kafka, qdrant, "spaced"), "--scan.bounded.mode", "latest-offset")
+        ended = run_job(*bounded, folder=tmp_path, python=folder / "venv" / "bin" / "python")
+        assert (ended.code, ended.stderr) == (0, "")
+        assert client.count("spaced").count == 1

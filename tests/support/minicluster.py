@@ -47,12 +47,20 @@ class Program:
         arguments: Its arguments.
         folder: An empty folder for whatever it writes.
         env: Variables added to those of this Python.
+        python: The Python to run it with.
     """
 
-    def __init__(self, module: str, *arguments: str, folder: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        python: str | Path = sys.executable,
+    ) -> None:
         self._folder = folder
         self._stderr, self._stdout = folder / "stderr", folder / "stdout"
-        command = ["sh", "-c", _STDOUT_APART, "sh", str(self._stdout), sys.executable, "-m", module, *arguments]
+        command = ["sh", "-c", _STDOUT_APART, "sh", str(self._stdout), str(python), "-m", module, *arguments]
         variables = {
             "FLINK_LOG_DIR": str(folder),
             "JVM_ARGS": f"{_JVM} -Djava.io.tmpdir={folder}",
@@ -102,7 +110,13 @@ def job_arguments(kafka: Kafka, qdrant: Qdrant, *topics: str, parallelism: int =
     ]
 
 
-def run_job(*arguments: str, folder: Path, seconds: float = 90, env: Mapping[str, str] | None = None) -> Ended:
+def run_job(
+    *arguments: str,
+    folder: Path,
+    seconds: float = 90,
+    env: Mapping[str, str] | None = None,
+    python: str | Path = sys.executable,
+) -> Ended:
     """Run `python -m job.main` to its end."""
-    with Program("job.main", *arguments, folder=folder, env=env) as program:
+    with Program("job.main", *arguments, folder=folder, env=env, python=python) as program:
         return program.ended(seconds)
