@@ -200,11 +200,12 @@ def _message(
         body["vector"] = kind.make(rng)
     if rng.random() >= BARE_SHARE:
         body["payload"] = {"number": number, "text": f"message {number}", "nested": {"tags": ["a", None, True, 0.5]}}
-    point = Point(_as_stored(body.get("vector", {})), body.get("payload", {}))
+    point = Point(as_stored(body.get("vector", {})), body.get("payload", {}))
     return Message(*where, json.dumps(body).encode()), point
 
 
-def _as_stored(vector: Any) -> dict[str, Any]:
+def as_stored(vector: Any) -> dict[str, Any]:
+    """Return the `vector` of a message as Qdrant stores it: by name, the unnamed one as "", in float32."""
     named = vector if isinstance(vector, dict) else {"": vector}
     return {name: _as_float32(value) for name, value in named.items()}
 

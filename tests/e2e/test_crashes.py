@@ -1,0 +1,90 @@
+"""Nothing is lost, doubled or stale after a crash, and nothing of a task outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.stack.processes import wait_until
+from scripts.stack.workload import create_collections, generate
+from tests.e2e.judging import in_parts, must_hold
+from tests.e2e.trial import PARTITIONS
+from tests.support.grpc_proxy import random_delay
+
+if TYPE_CHECKING:
+    from tests.e2e.trial import Trial
+
+RESTARTS = 10
+RESTART_AT_ONCE = (
+    "--flink.restart-strategy.type=fixed-delay",
+    "--flink.restart-strategy.fixed-delay.delay=0 s",
+    f"--flink.restart-strategy.fixed-delay.attempts={2 * RESTARTS}",
+)
+
+
+@pytest.mark.timeout(180)
+def test_kill_worker(trial: Trial) -> None:
+    """Python workers killed in the middle of writing leave exactly the right points: none lost, stale or undeleted."""
+    workload = generate(6000, PARTITIONS)
+    trial.proxy.delay = lambda: 0.1
+    job = trial.submit(2, "--sink.batch.max-size=50")
+    *parts, rest = in_parts(workload.messages, 4)
+    for number, part in enumerate(parts):
+        trial.topic.produce(part)
+        job.wait_for_restart(number)
+        trial.wait_for_calls(job, 10)
+        os.kill(trial.cluster.python_worker_pids()[number % 2], signal.SIGKILL)
+    trial.topic.produce(rest)
+    job.wait_for_restart(len(parts))
+    trial.drain(job, workload.messages)
+    must_hold(trial.client, workload.points)
+
+
+@pytest.mark.timeout(180)
+def test_kill_task_manager(trial: Trial) -> None:
+    """TaskManagers killed in the middle of writing leave exactly the right points, and no worker for over a second."""
+    workload = generate(6000, PARTITIONS)
+    trial.proxy.delay = lambda: 0.1
+    job = trial.submit(2, "--sink.batch.max-size=50")
+    *parts, rest = in_parts(workload.messages, 3)
+    for number, part in enumerate(parts, 1):
+        trial.cluster.add_task_manager()
+        trial.topic.produce(part)
+        trial.wait_for_calls(job, 10)
+        orphans = kill_task_manager_at_work(trial)
+        wait_for_end(trial, orphans, seconds=1)
+        job.wait_for_restart(number)
+    trial.topic.produce(rest)
+    trial.drain(job, workload.messages)
+    must_hold(trial.client, workload.points)
+
+
+def kill_task_manager_at_work(trial: Trial) -> set[int]:
+    """Kill a TaskManager that has Python workers, and return their process ids."""
+    task_manager_of = {worker: os.getpgid(worker) for worker in trial.cluster.python_worker_pids()}
+    task_manager = next(iter(task_manager_of.values()))
+    trial.cluster.kill_task_manager(trial.cluster.task_manager_pids().index(task_manager))
+    return {worker for worker, parent in task_manager_of.items() if parent == task_manager}
+
+
+def wait_for_end(trial: Trial, workers: set[int], seconds: float) -> None:
+    """Return once none of these Python workers is left."""
+    wait_until(lambda: not workers & set(trial.cluster.python_worker_pids()), "the workers to end", seconds, every=0.05)
+
+
+@pytest.mark.timeout(240)
+def test_no_worker_outlives_its_task(trial: Trial) -> None:
+    """After ten restarts with calls to Qdrant under way, only the Python worker of the running task is left."""
+    workload = generate(200, PARTITIONS)
+    trial.proxy.delay = random_delay(0, 0.3, seed=1)
+    trial.client.delete_collection("docs")  # its messages are refused until it is there again
+    job = trial.submit(1, *RESTART_AT_ONCE)
+    trial.topic.produce(workload.messages)
+    job.wait_for(lambda: job.restarts() >= RESTARTS, "ten restarts", seconds=150)
+    create_collections(trial.client, ["unnamed dense"])
+    trial.drain(job, workload.messages)
+    assert len(trial.cluster.python_worker_pids()) == 1
+    must_hold(trial.client, workload.points)
