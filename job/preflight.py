@@ -67,11 +67,7 @@ def check_kafka(settings: Settings, seconds: int = _KAFKA_SECONDS) -> list[str]:
 
 
 def _metadata(source: str | None) -> tuple[tuple[str, str], ...]:
-    key = read_api_key(source) if source else None
-    # gRPC refuses other characters with an error that shows the key.
-    if key is not None and not (key and key.isascii() and key.isprintable()):
-        raise LookupError(f"qdrant.api.key names {source}, where there is no key, or one that cannot be sent")
-    return (("api-key", key),) if key else ()
+    return (("api-key", read_api_key(source)),) if source else ()
 
 
 def _channel(connection: Connection) -> grpc.Channel:

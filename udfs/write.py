@@ -163,7 +163,7 @@ class WriteStage(Stage["Row", "Row"]):
             try:
                 self._client = self._connect(self._options.connection)
             except LookupError as error:
-                raise StoreError(f"This worker can not connect to Qdrant at {self._address}: {error}") from None
+                raise StoreError(f"This worker cannot connect to Qdrant at {self._address}: {error}") from None
         return self._client
 
     @property

@@ -2,8 +2,8 @@
 
 Exception
 └── JobFailure                   the job cannot go on; its text is written for the person who runs it
-    ├── MessageRefusedError      a message can not be written, and `errors.tolerance` is `none`
-    └── StoreError               Qdrant can not be written to at all, or not within `sink.retry.max-time`
+    ├── MessageRefusedError      a message cannot be written, and `errors.tolerance` is `none`
+    └── StoreError               Qdrant cannot be written to at all, or not within `sink.retry.max-time`
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class JobFailure(Exception):  # noqa: N818 - it names the end of a job, not a sl
 
 
 class MessageRefusedError(JobFailure):
-    """One message can not be written.
+    """One message cannot be written.
 
     Attributes:
         origin: Where the message stands in Kafka.
@@ -37,4 +37,4 @@ class MessageRefusedError(JobFailure):
 
 
 class StoreError(JobFailure):
-    """Qdrant can not be written to."""
+    """Qdrant cannot be written to."""

@@ -60,7 +60,7 @@ def read_api_key(source: str) -> str:
     """Return the key that ``env:NAME`` or ``file:/path`` names.
 
     Raises:
-        LookupError: It is not there, or can not be sent; the text says what was looked for, never a key.
+        LookupError: It is not there, or cannot be sent; the text says what was looked for, never a key.
     """
     kind, _, name = source.partition(":")
     try:
@@ -72,7 +72,7 @@ def read_api_key(source: str) -> str:
     key = key.strip()
     # gRPC refuses other characters with an error that shows the key.
     if not (key and key.isascii() and key.isprintable()):
-        raise LookupError(f"qdrant.api.key names {source}, where there is no key, or one that can not be sent")
+        raise LookupError(f"qdrant.api.key names {source}, where there is no key, or one that cannot be sent")
     return key
 
 
