@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from scripts.stack.kafka import Kafka
 
+SLOTS = 3
 # Flink's default is 256 MB, and each job leaves 37 MB of classes behind in its TaskManager, which nothing unloads.
 METASPACE = {"taskmanager.memory.jvm-metaspace.size": "768m", "taskmanager.memory.process.size": "2400m"}
 
@@ -28,7 +29,7 @@ METASPACE = {"taskmanager.memory.jvm-metaspace.size": "768m", "taskmanager.memor
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[FlinkCluster]:
     """One cluster; whoever kills a TaskManager adds one first, so that there are always three slots."""
-    with FlinkCluster(task_managers=1, slots=3, config=METASPACE) as cluster:
+    with FlinkCluster(task_managers=1, slots=SLOTS, config=METASPACE) as cluster:
         yield cluster
 
 
@@ -41,6 +42,10 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trial(cluster: FlinkCluster, kafka: Kafka, package: Path, tmp_path: Path) -> Iterator[Trial]:
     """Everything one test needs, with an empty collection for each of the five formats."""
+    # Now and then the cancellation of a job ends the TaskManager: Beam's DefaultJobBundleFactory finds its "Reference
+    # count must not be negative" where two tasks share a Python process, and Flink takes that as fatal.
+    if cluster.rest("/overview")["slots-total"] < SLOTS:
+        cluster.add_task_manager()
     with ExitStack() as stack:
         qdrant = stack.enter_context(Qdrant())
         proxy = stack.enter_context(GrpcProxy(qdrant.grpc_url.removeprefix("http://")))
