@@ -1,8 +1,8 @@
-"""Ends a Python worker whose TaskManager is gone.
+"""Ends a Python worker whose task or TaskManager is gone.
 
 After `kill -9` of a TaskManager some Python workers hang in their own exit and keep writing for seconds, while the
 restarted task already writes newer versions elsewhere. So a worker looks five times a second whether its TaskManager
-still lives.
+still lives, and so does the shell script that Flink started it by and ends it with.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def end_with_task_manager() -> None:
         if task_manager is None:
             logger.warning("No TaskManager was found above this worker: it may outlive a TaskManager that is killed.")
             return
-        thread = threading.Thread(target=_watch, args=(task_manager,), name="task-manager-watchdog", daemon=True)
+        arguments = (task_manager, os.getppid())
+        thread = threading.Thread(target=_watch, args=arguments, name="task-manager-watchdog", daemon=True)
         _watching.append(thread)
         thread.start()
 
@@ -67,8 +68,7 @@ def is_alive(process: ProcessId) -> bool:
 def _may_live(process: ProcessId) -> bool:
     try:
         return is_alive(process)
-    except OSError as error:  # out of file descriptors, say
-        logger.warning("Whether the TaskManager lives could not be read, so it is taken to: %s", error)
+    except OSError:  # out of file descriptors, say, which is no news of the TaskManager
         return True
 
 
@@ -88,8 +88,9 @@ def _stat(pid: int) -> tuple[str, int, str] | None:
     return None if state in "ZX" else (name, parent, started)
 
 
-def _watch(task_manager: ProcessId) -> None:
-    while _may_live(task_manager):
+def _watch(task_manager: ProcessId, runner: int) -> None:
+    # Flink ends only its shell script, the parent; by itself Python takes seconds more to leave, beside the next task.
+    while os.getppid() == runner and _may_live(task_manager):
         time.sleep(POLL_SECONDS)
     # Not sys.exit: hanging in the ordinary exit, with requests still going out, is what this is for. And not a word
     # of it in the log: Beam's log handler is closed under its own lock, where it waits for a thread that logs.

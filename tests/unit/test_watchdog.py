@@ -58,6 +58,32 @@ def test_a_worker_ends_within_a_second_of_its_task_managers_death(tmp_path: Path
 
 
 @needs_proc
+def test_a_worker_ends_within_a_second_of_its_runners_death(tmp_path: Path) -> None:
+    """Flink ends a worker by ending the script above it, and the worker follows at once."""
+    java = tmp_path / "java"
+    shutil.copy(shutil.which("bash") or "/bin/bash", java)
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    runner = f"echo $$; {shlex.quote(sys.executable)} {shlex.quote(str(script))}; true"
+    with subprocess.Popen(
+        [java, "-c", f"bash -c {shlex.quote(runner)}; sleep 30"],
+        env={**os.environ, "WORKER_ID": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as task_manager:
+        assert task_manager.stdout is not None
+        shell, worker = int(task_manager.stdout.readline()), int(task_manager.stdout.readline())
+        os.kill(shell, signal.SIGKILL)
+        deadline = time.monotonic() + 1
+        while _runs(worker):
+            assert time.monotonic() < deadline, "the worker outlives its runner"
+            time.sleep(0.02)
+        os.killpg(task_manager.pid, signal.SIGKILL)
+
+
+@needs_proc
 def test_a_process_without_a_jvm_above_has_no_task_manager() -> None:
     """This very test is no worker, so nothing would end it."""
     assert task_manager_of(1) is None
