@@ -17,7 +17,7 @@ from pyflink.util.java_utils import add_jars_to_context_class_loader, load_java_
 from qdrant_client.grpc import CollectionExistsRequest, CollectionsStub, ListCollectionsRequest
 
 from job.settings import Settings, is_secret
-from udfs.qdrant.client import Connection, read_api_key
+from udfs.qdrant.client import UNWELCOME, Connection, read_api_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +29,6 @@ _PROBE_SECONDS = 2.0
 _KAFKA_SECONDS = 10
 _MOST_NAMED = 10
 _SHADED = "org.apache.flink.kafka.shaded."
-_UNWELCOME = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
 def check_qdrant(settings: Settings) -> list[str]:
@@ -92,7 +91,7 @@ def _missing_collection(channel: grpc.Channel, metadata: tuple[tuple[str, str], 
 
 def _explain(error: grpc.RpcError, url: str, connection: Connection) -> str:
     code, details = error.code(), error.details()
-    if code not in _UNWELCOME:
+    if code not in UNWELCOME:
         return _explain_address(url, connection, f"{code.name}, {details}")
     if connection.key_source is None:
         return f"Qdrant at {url} wants an API key: set qdrant.api.key to `env:NAME` or `file:/absolute/path`."

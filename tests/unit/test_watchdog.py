@@ -1,4 +1,4 @@
-"""A worker ends with the JVM above it."""
+"""A worker ends with the script and the JVM above it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
 from udfs.watchdog import is_alive, task_manager_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 # It ignores what an orderly end would send, as a worker hanging in its exit does.
@@ -28,45 +33,16 @@ time.sleep(60)
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc on this system")
 
 
-@needs_proc
-def test_a_worker_ends_within_a_second_of_its_task_managers_death(tmp_path: Path) -> None:
-    """With java ▶ shell ▶ python, as Flink starts it, kill -9 of the first ends the last, though the shell lives on."""
-    java = tmp_path / "java"  # the kernel names a process after its file
+@contextmanager
+def task_manager_over(shell_line: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """Start java ▶ shell ▶ python, as Flink does; WORKER in the line is the worker. Yield the first, and its output."""
+    java = folder / "java"  # the kernel names a process after its file
     shutil.copy(shutil.which("bash") or "/bin/bash", java)
-    script = tmp_path / "worker.py"
+    script = folder / "worker.py"
     script.write_text(WORKER)
-    runner = f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} 2>&1 | tee /dev/stderr"
+    line = shell_line.replace("WORKER", f"{shlex.quote(sys.executable)} {shlex.quote(str(script))}")
     with subprocess.Popen(
-        [java, "-c", f"bash -c {shlex.quote(runner)}; true"],
-        env={**os.environ, "WORKER_ID": "1", "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as task_manager:
-        assert task_manager.stdout is not None
-        worker = int(task_manager.stdout.readline())
-        found = task_manager_of(worker)
-        assert found is not None
-        assert found.pid == task_manager.pid
-        task_manager.send_signal(signal.SIGKILL)
-        task_manager.wait()
-        assert not is_alive(found)
-        deadline = time.monotonic() + 1
-        while _runs(worker):
-            assert time.monotonic() < deadline, "the worker outlives its TaskManager"
-            time.sleep(0.02)
-
-
-@needs_proc
-def test_a_worker_ends_within_a_second_of_its_runners_death(tmp_path: Path) -> None:
-    """Flink ends a worker by ending the script above it, and the worker follows at once."""
-    java = tmp_path / "java"
-    shutil.copy(shutil.which("bash") or "/bin/bash", java)
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    runner = f"echo $$; {shlex.quote(sys.executable)} {shlex.quote(str(script))}; true"
-    with subprocess.Popen(
-        [java, "-c", f"bash -c {shlex.quote(runner)}; sleep 30"],
+        [java, "-c", f"bash -c {shlex.quote(line)}; sleep 30"],
         env={**os.environ, "WORKER_ID": "1", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -74,13 +50,42 @@ def test_a_worker_ends_within_a_second_of_its_runners_death(tmp_path: Path) -> N
         start_new_session=True,
     ) as task_manager:
         assert task_manager.stdout is not None
-        shell, worker = int(task_manager.stdout.readline()), int(task_manager.stdout.readline())
+        try:
+            yield task_manager, task_manager.stdout
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(task_manager.pid, signal.SIGKILL)
+
+
+def must_end_within_a_second(worker: int) -> None:
+    """Fail if the worker still runs by then."""
+    deadline = time.monotonic() + 1
+    while _runs(worker):
+        assert time.monotonic() < deadline, "the worker outlives what is above it"
+        time.sleep(0.02)
+
+
+@needs_proc
+def test_a_worker_ends_within_a_second_of_its_task_managers_death(tmp_path: Path) -> None:
+    """With java ▶ shell ▶ python, as Flink starts it, kill -9 of the first ends the last, though the shell lives on."""
+    with task_manager_over("WORKER 2>&1 | tee /dev/stderr", tmp_path) as (task_manager, output):
+        worker = int(output.readline())
+        found = task_manager_of(worker)
+        assert found is not None
+        assert found.pid == task_manager.pid
+        task_manager.send_signal(signal.SIGKILL)
+        task_manager.wait()
+        assert not is_alive(found)
+        must_end_within_a_second(worker)
+
+
+@needs_proc
+def test_a_worker_ends_within_a_second_of_its_runners_death(tmp_path: Path) -> None:
+    """Flink ends a worker by ending the script above it, and the worker follows at once."""
+    with task_manager_over("echo $$; WORKER; true", tmp_path) as (_task_manager, output):
+        shell, worker = int(output.readline()), int(output.readline())
         os.kill(shell, signal.SIGKILL)
-        deadline = time.monotonic() + 1
-        while _runs(worker):
-            assert time.monotonic() < deadline, "the worker outlives its runner"
-            time.sleep(0.02)
-        os.killpg(task_manager.pid, signal.SIGKILL)
+        must_end_within_a_second(worker)
 
 
 @needs_proc

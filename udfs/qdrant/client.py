@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_UNWELCOME = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+# The answers to a key that is missing, wrong, or without the right.
+UNWELCOME = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 _LONGEST_RETRY_AFTER = 300.0
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -114,7 +115,7 @@ class PointsClient:
         try:
             response = await call(request, timeout=self._connection.timeout_seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            if error.code() in _UNWELCOME:
+            if error.code() in UNWELCOME:
                 self._read_key_again()
             return Answer(error.code(), error.details() or "", retry_after=_retry_after(error))
         if response is None:  # gRPC's way to say that it could not read the answer
