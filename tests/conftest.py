@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 
     from scripts.stack.kafka import Kafka
     from scripts.stack.qdrant import Qdrant
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start: a shell's background jobs, such as a CI's, inherit it as ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
