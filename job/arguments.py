@@ -17,7 +17,9 @@ from job.faults import Given, SettingsError, fault, name_of, refusal, shown
 from job.settings import FIELDS, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from pydantic.fields import FieldInfo
 
 __all__ = ["SettingsError", "help_text", "load_settings"]
 
@@ -46,11 +48,12 @@ class _Reading:
         self.unclear.add(name)
 
 
-def load_settings(argv: Sequence[str]) -> Settings:
+def load_settings(argv: Sequence[str], model: type[Settings] = Settings) -> Settings:
     """Return the settings that the arguments and their `--config` file give; arguments win.
 
     Args:
         argv: The arguments without the program's name. `--help` prints all settings and leaves with status 0.
+        model: What the settings are checked by.
 
     Raises:
         SettingsError: With every fault there is.
@@ -61,30 +64,30 @@ def load_settings(argv: Sequence[str]) -> Settings:
     reading = _read_arguments(argv)
     if config := reading.given.pop("config", None):
         _add_file(reading, config.text)
-    settings = _check(reading)
+    settings = _check(reading, model)
     if settings is None or reading.faults:
         raise SettingsError(tuple(reading.faults))
     return settings
 
 
-def help_text(width: int) -> str:
-    """Return every setting with its meaning and its default."""
+def help_text(width: int, fields: Mapping[str, FieldInfo] = FIELDS) -> str:
+    """Return every setting, or these, with its meaning and its default."""
     # A name must not be torn at its hyphens.
     wrapper = textwrap.TextWrapper(min(width, 100), " " * 6, " " * 6, break_on_hyphens=False, break_long_words=False)
     lines = ["Give settings as `--name value`, or in a YAML file by `--config job.yaml`. Arguments win over the file."]
-    for name, info in FIELDS.items():
+    for name, info in fields.items():
         lines += ["", _HEADINGS[name]] if name in _HEADINGS else []
         default = "required" if info.is_required() else f"default: {info.default}" if info.default else "optional"
         lines += [f"  --{name}  ({default})", *wrapper.wrap(info.description or "")]
     return "\n".join(lines)
 
 
-def _check(reading: _Reading) -> Settings | None:
+def _check(reading: _Reading, model: type[Settings]) -> Settings | None:
     refused = {name: said for name, given in reading.given.items() if (said := refusal(name, given))}
     reading.faults += refused.values()
     given = {name: given for name, given in reading.given.items() if name not in refused}
     try:
-        return Settings.model_validate(_by_field(given))
+        return model.model_validate(_by_field(given))
     except ValidationError as error:
         # Its details only: the error itself, as a cause, would show values, secret ones too.
         details = error.errors(include_url=False, include_input=False)

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from job.settings import FIELDS, Settings, is_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic_core import ErrorDetails
 
 _LONGEST_SHOWN = 80
+_MOST_NAMED = 10
 _FLINK_OPTION = re.compile(r"(execution|pipeline|python|state|restart-strategy|table|taskmanager|jobmanager)\.")
 
 # What would break a promise of this job: setting, the value that does (None is any), and why.
@@ -35,7 +38,10 @@ _REFUSED = {
 _REASONS = {
     "int_parsing": "give a whole number",
     "int_parsing_size": "give a smaller number",
+    "float_parsing": "give a number",
+    "greater_than": "give more than {gt}",
     "greater_than_equal": "give {ge} or more",
+    "less_than_equal": "give {le} at most",
     "less_than": "give less than {lt} bytes",
     "literal_error": "give one of {expected}",
     "string_too_short": "give some text, or leave it out",
@@ -114,3 +120,12 @@ def _sentence(name: str, given: Given | None, reason: str) -> str:
     if given is None:
         return f"{name} is missing: {reason}."
     return f"{name} is {shown(name, given.text)}{given.place}: {reason}."
+
+
+def neighbours(name: str, existing: Iterable[str]) -> str:
+    """Return the existing names that somebody may have meant, or some of what there is."""
+    known = sorted(existing)
+    if nearest := difflib.get_close_matches(name, known, n=3):
+        return f"did you mean {' or '.join(nearest)}?"
+    more = " and more" if len(known) > _MOST_NAMED else ""
+    return f"there is {', '.join(known[:_MOST_NAMED]) or 'none'}{more}."

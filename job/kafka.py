@@ -1,8 +1,8 @@
-"""The source: Kafka's records with key, value and everything that says where they stand.
+"""The two ends of the path in Kafka: records with everything that says where they stand, and dead letters.
 
-It is Flink's table connector with raw formats, turned into a stream. PyFlink's own `KafkaSource` is value-only, dies
-of a tombstone with `SimpleStringSchema` and drops it without a word with `ByteArraySchema`; the table source delivers
-null keys and values, headers and offsets, and costs no more per record.
+Both are Flink's table connector with raw formats. PyFlink's own `KafkaSource` is value-only, dies of a tombstone with
+`SimpleStringSchema` and drops it without a word with `ByteArraySchema`; the table source delivers null keys and values,
+headers and offsets, and costs no more per record.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyflink.table import DataTypes, Schema, TableDescriptor
+
+from job.labels import label_sink, label_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +32,34 @@ def records(tables: StreamTableEnvironment, options: Mapping[str, str]) -> DataS
     descriptor = TableDescriptor.for_connector("kafka").schema(_schema())
     for name, value in {**RAW, **options}.items():
         descriptor = descriptor.option(name, value)
-    return tables.to_data_stream(tables.from_descriptor(descriptor.build()))
+    stream = tables.to_data_stream(tables.from_descriptor(descriptor.build()))
+    label_source(stream, "kafka-source", "Kafka")
+    return stream
+
+
+def send(tables: StreamTableEnvironment, letters: DataStream, options: Mapping[str, str]) -> None:
+    """Write dead letters to Kafka; a checkpoint completes when it has all of those before its barrier.
+
+    Args:
+        tables: The table environment on top of the job's stream environment.
+        letters: Rows of key, value and headers.
+        options: Options of Flink's Kafka connector: topic and servers.
+    """
+    descriptor = TableDescriptor.for_connector("kafka").schema(_letter_schema(is_sink=True))
+    for name, value in {**RAW, **options}.items():
+        descriptor = descriptor.option(name, value)
+    statements = tables.create_statement_set()
+    statements.add_insert(descriptor.build(), tables.from_data_stream(letters, _letter_schema(is_sink=False)))
+    statements.attach_as_datastream()
+    *_, sink = tables._j_tenv.execEnv().getTransformations()  # noqa: SLF001 - attaching returns nothing
+    label_sink(sink, "dead-letters", "dead letters to Kafka")
+
+
+def _letter_schema(*, is_sink: bool) -> Schema:
+    builder = Schema.new_builder().column("key", DataTypes.BYTES()).column("value", DataTypes.BYTES())
+    headers = DataTypes.MAP(DataTypes.STRING(), DataTypes.BYTES())
+    # In Kafka's terms headers are not part of the row.
+    return (builder.column_by_metadata if is_sink else builder.column)("headers", headers).build()
 
 
 def _schema() -> Schema:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from py4j.protocol import Py4JJavaError
 from pyflink.table import StreamTableEnvironment
 
-from job import environment, pipeline, preflight
+from job import environment, pipeline
 from job.arguments import SettingsError, load_settings
+from job.kafka_check import check_kafka, letter_max_bytes
 from job.options import default_flink_options, given_flink_options, pipeline_options
+from job.qdrant_check import check_qdrant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +42,13 @@ def main(argv: Sequence[str]) -> int:
     environment.add_connector(stream, settings.kafka_connector_jar)
     faults = [
         *environment.faults_of(environment.effective(stream)),
-        *preflight.check_qdrant(settings),
-        *preflight.check_kafka(settings),
+        *check_qdrant(settings),
+        *check_kafka(settings),
     ]
     if faults:
         return _refuse(faults)
-    pipeline.build(StreamTableEnvironment.create(stream), pipeline_options(settings, stream.get_parallelism()))
+    options = pipeline_options(settings, stream.get_parallelism(), letter_max_bytes(settings))
+    pipeline.build(StreamTableEnvironment.create(stream), options)
     return _execute(stream, settings)
 
 

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 from job.pipeline import PipelineOptions
 from job.settings import as_flink_writes
 from udfs.core.batching import BatchLimits
+from udfs.core.dead_letters import LetterRules
+from udfs.core.error_limit import ErrorLimit
 from udfs.core.messages import ParseRules
+from udfs.dead_letters import DeadLetterOptions
 from udfs.parse import ParseOptions
+from udfs.qdrant.patience import RetryOptions
 from udfs.write import WriteOptions
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from job.settings import Settings
 
 # Batches under way per subtask, open ones included. With more collections than this in one bundle each would get
@@ -39,8 +45,14 @@ def default_flink_options(settings: Settings) -> dict[str, str]:
     return {name: as_flink_writes(value) for name, value in values.items() if value is not None}
 
 
-def pipeline_options(settings: Settings, parallelism: int) -> PipelineOptions:
-    """Return what the parts of the path need to know, for a job of this parallelism."""
+def pipeline_options(settings: Settings, parallelism: int, letter_max_bytes: int) -> PipelineOptions:
+    """Return what the parts of the path need to know.
+
+    Args:
+        settings: What the user chose.
+        parallelism: That of the job.
+        letter_max_bytes: The most bytes that a dead letter may take in its topic.
+    """
     count, size, in_flight = (
         settings.sink_batch_max_size,
         settings.sink_flush_buffer_size,
@@ -49,14 +61,29 @@ def pipeline_options(settings: Settings, parallelism: int) -> PipelineOptions:
     # Room for the requests under way, and for one batch that fills meanwhile.
     limits = BatchLimits(count, size, _MAX_BATCHES, max_bytes_under_way=(in_flight + 1) * size)
     rules = ParseRules(settings.qdrant_collection_name, settings.sink_record_max_size)
-    retry = settings.sink_retry_max_time
+    retry = RetryOptions(max_seconds=_seconds(settings.sink_retry_max_time))
+    letters = _dead_letters(settings, letter_max_bytes)
     return PipelineOptions(
         source=settings.connector_options,
-        parse=ParseOptions(rules, settings.lanes_for(parallelism), limits),
-        write=WriteOptions(
-            settings.connection,
-            limits,
-            in_flight,
-            retry_max_seconds=None if retry is None else retry.total_seconds(),
-        ),
+        parse=ParseOptions(rules, settings.lanes_for(parallelism), limits, settings.connection, retry, letters),
+        write=WriteOptions(settings.connection, limits, in_flight, retry, letters),
+        dead_letters=_sink(settings, letter_max_bytes),
     )
+
+
+def _dead_letters(settings: Settings, max_bytes: int) -> DeadLetterOptions | None:
+    if settings.dead_letter_options is None:
+        return None
+    window = settings.errors_limit_window.total_seconds()
+    limit = ErrorLimit(settings.errors_limit_share, settings.errors_limit_count, window)
+    return DeadLetterOptions(LetterRules(settings.job_name, max_bytes), limit)
+
+
+def _sink(settings: Settings, max_bytes: int) -> dict[str, str] | None:
+    # Kafka's producer has a limit of its own, which may be lower than the topic's.
+    options = settings.dead_letter_options
+    return options and {**options, "properties.max.request.size": str(max_bytes)}
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()

@@ -1,9 +1,10 @@
 """The whole path, top to bottom.
 
     Kafka ─ records ─▶ parse ─▶ key ─▶ write ─▶ Qdrant
-                         └── refused ──▶ (the same stream) ──▶ dead letters, in a later version
+                         └── refused ──▶ (the same way) ──▶ dead letters ─▶ Kafka
 
-Both parse and write are micro-batched: whenever a checkpoint barrier has passed, everything before it is in Qdrant.
+Both parse and write are micro-batched: whenever a checkpoint barrier has passed, everything before it is in Qdrant or
+in the dead letters.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from pyflink.common import Types
 
-from job.kafka import records
+from job.kafka import records, send
+from job.labels import label_key
 from udfs.micro_batch import micro_batched
 from udfs.parse import PARCEL, ParseOptions, ParseStage, write_key_of
-from udfs.write import WriteOptions, WriteStage
+from udfs.write import LETTER, WriteOptions, WriteStage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyflink.datastream import DataStream
     from pyflink.table import StreamTableEnvironment
 
 
@@ -32,11 +33,15 @@ class PipelineOptions:
     source: Mapping[str, str]
     parse: ParseOptions
     write: WriteOptions
+    dead_letters: Mapping[str, str] | None
 
 
-def build(tables: StreamTableEnvironment, options: PipelineOptions) -> DataStream:
-    """Lay the path into the environment; return the stream of what could not be written."""
+def build(tables: StreamTableEnvironment, options: PipelineOptions) -> None:
+    """Lay the path into the environment."""
     messages = records(tables, options.source)
     parcels = micro_batched(messages, ParseStage(options.parse), "parse", PARCEL)
     keyed = parcels.key_by(write_key_of, Types.STRING())
-    return micro_batched(keyed, WriteStage(options.write), "write to Qdrant", PARCEL)
+    label_key(keyed, "key")
+    letters = micro_batched(keyed, WriteStage(options.write), "write to Qdrant", LETTER)
+    if options.dead_letters is not None:
+        send(tables, letters, options.dead_letters)

@@ -16,11 +16,18 @@ _OFFSET = r"partition:([0-9]+),offset:[0-9]+"
 def read_topics(text: str) -> tuple[str, ...]:
     """Return the topics in a text that separates them by comma or semicolon."""
     topics = tuple(topic.strip() for topic in re.split("[,;]", text) if topic.strip())
-    if not all(re.fullmatch(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}", topic) for topic in topics):
-        raise ValueError("a topic's name has letters, digits, dots, underscores and hyphens, 249 at most")
+    for topic in topics:
+        check_topic(topic)
     if len(set(topics)) < len(topics):
         raise ValueError("name each topic once")
     return topics
+
+
+def check_topic(text: str) -> str:
+    """Accept the name of a topic."""
+    if not re.fullmatch(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}", text):
+        raise ValueError("a topic's name has letters, digits, dots, underscores and hyphens, 249 at most")
+    return text
 
 
 def check_pattern(text: str) -> str:
@@ -79,12 +86,3 @@ def check_location(text: str) -> str:
     if not re.match(r"/|[a-z][a-z0-9+.-]*:/", text):
         raise ValueError("give a URI such as s3://bucket/checkpoints, or an absolute path")
     return f"file://{text}" if text.startswith("/") else text  # Flink takes no path without a scheme
-
-
-def check_tolerance(text: str) -> str:
-    """Accept `none`, the only tolerance there is so far."""
-    if text == "all":
-        raise ValueError("there are no dead letters yet, so a bad message would vanish; write `none`")
-    if text != "none":
-        raise ValueError("write `none`, which is the only choice so far")
-    return text

@@ -6,6 +6,7 @@ So one validation finds every fault, and none hides or causes another.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pydantic import AfterValidator
@@ -65,6 +66,14 @@ def _choice_fault(setting: str, choice: str, value: object, info: ValidationInfo
 def _raise_if_any(*faults: str | None) -> None:
     if any(faults):
         raise ValueError("; ".join(fault for fault in faults if fault))
+
+
+def not_read(topic: str | None, info: ValidationInfo) -> str | None:
+    """Accept a topic for dead letters that is not read itself."""
+    topics, pattern = info.data.get("topics") or (), info.data.get("topic_pattern")
+    if topic is not None and (topic in topics or (pattern and re.fullmatch(pattern, topic))):
+        raise ValueError("this topic is read, so its dead letters would come back for ever; give another one")
+    return topic
 
 
 def not_before_startup(end: int | None, info: ValidationInfo) -> int | None:

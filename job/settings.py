@@ -50,6 +50,7 @@ Millis = Annotated[int, Field(ge=0)]
 Size = Annotated[int, BeforeValidator(read_size), Field(ge=1, lt=1024**3)]
 Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 Pattern = Annotated[Text, AfterValidator(readers.check_pattern)]
+Topic = Annotated[str, AfterValidator(readers.check_topic)]
 Offsets = Annotated[str, AfterValidator(readers.check_offsets)]
 
 
@@ -150,10 +151,31 @@ class Settings(BaseModel):
         "Parts that each collection is divided into for the writers, 16 times the parallelism unless given.",
         None,
     )
-    errors_tolerance: Annotated[str, AfterValidator(readers.check_tolerance)] = _setting(
+    errors_tolerance: Literal["none", "all"] = _setting(
         "errors.tolerance",
-        "What to do about a message that cannot be written: none (the job fails with the reason).",
+        "What to do about a message that cannot be written: none (the job fails with the reason) or all (it becomes a"
+        " dead letter).",
         "none",
+    )
+    errors_deadletterqueue_topic_name: Annotated[
+        Topic | None, rules.needed_by("errors.tolerance", "all"), AfterValidator(rules.not_read)
+    ] = _setting(
+        "errors.deadletterqueue.topic.name",
+        "For errors.tolerance=all: an existing topic of the same Kafka for the dead letters.",
+        None,
+    )
+    errors_limit_share: Annotated[float, Field(gt=0, le=1)] = _setting(
+        "errors.limit.share",
+        "The job fails when this share of the messages, or more, was refused within the window,",
+        "0.9",
+    )
+    errors_limit_count: Annotated[int, Field(ge=0)] = _setting(
+        "errors.limit.count",
+        "and so many of them at least; both are counted by each subtask for itself. 0 is no limit.",
+        "1000",
+    )
+    errors_limit_window: Annotated[Duration, _at_least("1 s")] = _setting(
+        "errors.limit.window", "The time that the limit looks back.", "10 min"
     )
     job_name: Text = _setting("job.name", "Name of the job in Flink.", "kafka-to-qdrant")
     parallelism: Count | None = _setting(
@@ -190,6 +212,14 @@ class Settings(BaseModel):
         what = {"topic-pattern": self.topic_pattern} if self.topic_pattern else {"topic": ";".join(self.topics)}
         properties = {f"properties.{name}": value for name, value in self.kafka_properties.items()}
         return {**what, **properties, **{name: as_flink_writes(value) for name, value in scan.items()}}
+
+    @property
+    def dead_letter_options(self) -> dict[str, str] | None:
+        """What Flink's Kafka connector is given to write dead letters; None if there are none."""
+        if self.errors_deadletterqueue_topic_name is None:
+            return None
+        properties = {f"properties.{name}": value for name, value in self.kafka_properties.items()}
+        return {"topic": self.errors_deadletterqueue_topic_name, **properties}
 
     @property
     def connection(self) -> Connection:

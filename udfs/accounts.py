@@ -6,26 +6,70 @@ plain integers, and gauges, which PyFlink reads on the bundle's thread, publish 
 
 from __future__ import annotations
 
+import logging
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     from pyflink.metrics import MetricGroup
+
+logger = logging.getLogger(__name__)
+
+REPORT_SECONDS = 60.0
 
 
 class Account:
-    """Totals of one attempt of one subtask, from 0, shown as ``qdrant.<name>`` in Flink's metrics."""
+    """Totals of one attempt of one subtask, from 0, shown as ``qdrant.<name>`` in Flink's metrics.
 
-    def __init__(self, *names: str, metrics: MetricGroup | None) -> None:
-        self._totals = dict.fromkeys(names, 0)
+    Dead letters are shown by their codes, too, as ``qdrant.code.<code>.deadLettered``: where a reporter has labels,
+    ``code`` is one of them.
+
+    Args:
+        stage: The stage's name, for the log.
+        names: What is counted.
+        codes: The codes of dead letters.
+        metrics: Where it is shown; None where Python metrics are off.
+        clock: Returns seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        *names: str,
+        codes: Iterable[str] = (),
+        metrics: MetricGroup | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stage = stage
+        self._totals = dict.fromkeys([*names, *codes], 0)
+        self._clock = clock
+        self._reported_at, self._reported = clock(), dict(self._totals)
         if metrics is not None:
             group = metrics.add_group("qdrant")
             for name in names:
                 group.gauge(name, partial(self._totals.__getitem__, name))
+            for code in codes:
+                group.add_group("code", code).gauge("deadLettered", partial(self._totals.__getitem__, code))
 
-    def add(self, name: str, count: int) -> None:
-        """Count ``count`` more; an unknown name is an error."""
-        self._totals[name] += count
+    def add_dead_letters(self, by_code: Mapping[str, int]) -> None:
+        """Count dead letters, in all and by their codes."""
+        self.add(deadLettered=sum(by_code.values()), **by_code)
+
+    def add(self, **counts: int) -> None:
+        """Count so many more of each, and write the totals to the log once a minute; an unknown name is an error."""
+        for name, count in counts.items():
+            self._totals[name] += count
+        now = self._clock()
+        if now - self._reported_at >= REPORT_SECONDS:
+            logger.info("%s", self._report(now - self._reported_at))
+            self._reported_at, self._reported = now, dict(self._totals)
 
     def __getitem__(self, name: str) -> int:
         return self._totals[name]
+
+    def _report(self, seconds: float) -> str:
+        shown = [f"{total} {name} (+{total - self._reported[name]})" for name, total in self._totals.items() if total]
+        return f"{self._stage}, in this attempt (and in the last {seconds:.0f} s): {', '.join(shown)}"

@@ -1,4 +1,4 @@
-"""The parse stage: raw Kafka records in, parcels of encoded operations out."""
+"""The parse stage: raw Kafka records in; parcels of encoded operations, and of dead letters, out."""
 
 from __future__ import annotations
 
@@ -8,22 +8,32 @@ from typing import TYPE_CHECKING, Any
 from pyflink.common import Row, Types
 
 from udfs.accounts import Account
-from udfs.core.failures import MessageRefusedError
-from udfs.core.messages import ParseRules, parse_message
+from udfs.core.dead_letters import DeadLetter, Record, packed
 from udfs.core.operations import Origin, Upsert
 from udfs.core.parcels import KeyedParcel, Parcel
 from udfs.core.refusals import Refusal
-from udfs.core.routing import lane_of, write_key
+from udfs.core.routing import DEAD_LETTERS, lane_of, write_key
+from udfs.dead_letters import DeadLetters
+from udfs.intake import Intake
 from udfs.micro_batch import Stage
+from udfs.qdrant.client import Connection, PointsClient
+from udfs.qdrant.collections import Collections
 from udfs.qdrant.encode import encode_upsert
+from udfs.qdrant.patience import Patience, RetryOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from pyflink.metrics import MetricGroup
 
     from udfs.core.batching import BatchLimits
+    from udfs.core.messages import ParseRules
+    from udfs.dead_letters import DeadLetterOptions
+    from udfs.qdrant.collections import Descriptions
 
 # A KeyedParcel.
 PARCEL = Types.ROW([Types.STRING(), Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
+_DESCRIPTIONS_IN_FLIGHT = 4
 
 
 def write_key_of(row: Row) -> str:
@@ -39,23 +49,37 @@ class ParseOptions:
         rules: How a message becomes an operation.
         lanes: Into how many lanes the ids of a collection are dealt.
         limits: The size of a micro-batch.
+        connection: Where the collections are described.
+        retry: How patiently they are asked for.
+        dead_letters: What they look like; without them, the first refused message fails the job.
     """
 
     rules: ParseRules
     lanes: int
     limits: BatchLimits
+    connection: Connection
+    retry: RetryOptions
+    dead_letters: DeadLetterOptions | None
 
 
 class ParseStage(Stage[Any, Row]):
-    """Parses records in the order of their partitions; the first refused one fails the job."""
+    """Parses records in the order of their partitions, and judges them by the collections they are for.
 
-    def __init__(self, options: ParseOptions) -> None:
+    Args:
+        options: By which rules.
+        connect: Makes the client, once, on the event loop that uses it.
+    """
+
+    def __init__(self, options: ParseOptions, connect: Callable[[Connection], Descriptions] = PointsClient) -> None:
         self.limits = options.limits
         self._options = options
+        self._connect = connect
 
     def open(self, metrics: MetricGroup | None) -> None:
-        """Open the account."""
-        self._account = Account("read", metrics=metrics)
+        """Open the account; the connection is opened by the first batch, on the loop that uses it."""
+        self._account = Account("parse", "read", metrics=metrics)
+        self._dead_letters = DeadLetters(self._options.dead_letters, "parse")
+        self._intake: Intake | None = None
 
     def group_of(self, _record: Row) -> str:
         """Return one group for all: parsing keeps the order of the whole subtask."""
@@ -68,14 +92,36 @@ class ParseStage(Stage[Any, Row]):
 
     async def handle(self, _group: str, records: list[Row]) -> list[Row]:
         """Return one row per write key, in the layout of `PARCEL`."""
+        outcomes = await self._opened().judge([(record[0], record[1]) for record in records])
         parcels: dict[str, Parcel] = {}
-        for key, value, topic, partition, offset, _timestamp, _headers in records:
-            outcome = parse_message(key, value, self._options.rules)
+        letters: list[DeadLetter] = []
+        for (key, value, topic, partition, offset, _timestamp, headers), outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, Refusal):
-                # The place of the dead letters: with errors.tolerance=all the refusal travels on from here.
-                raise MessageRefusedError(Origin(topic, partition, offset), outcome)
-            key_of_write = write_key(outcome.collection, lane_of(outcome.id, self._options.lanes))
+                record = Record(key, value, headers or {}, Origin(topic, partition, offset))
+                letters.append(self._dead_letters.of(record, outcome))
+                continue
+            write_to = write_key(outcome.collection, lane_of(outcome.id, self._options.lanes))
             point = encode_upsert(outcome) if isinstance(outcome, Upsert) else None
-            parcels.setdefault(key_of_write, Parcel()).add(outcome.id, point, (topic, partition, offset))
-        self._account.add("read", len(records))
-        return [Row(*KeyedParcel(key, len(parcel), parcel.to_bytes())) for key, parcel in parcels.items()]
+            parcels.setdefault(write_to, Parcel()).add(outcome.id, point, (topic, partition, offset))
+        self._dead_letters.check(len(records), len(letters))
+        self._account.add(read=len(records))
+        return [*_rows(parcels), *self._rows_of_letters(letters)]
+
+    def _rows_of_letters(self, letters: list[DeadLetter]) -> Iterator[Row]:
+        """Yield dead letters by the way that everything goes, so that the same barrier is behind them."""
+        if letters:
+            # Any lane will do, as they have no order to keep; unlike ones use unlike writers.
+            lane = self._account["read"] % self._options.lanes
+            yield Row(*KeyedParcel(write_key(DEAD_LETTERS, lane), len(letters), packed(letters)))
+
+    def _opened(self) -> Intake:
+        if self._intake is None:
+            options = self._options
+            patience = Patience(options.connection, options.retry, _DESCRIPTIONS_IN_FLIGHT)
+            self._intake = Intake(options.rules, Collections(self._connect(options.connection), patience).describe)
+        return self._intake
+
+
+def _rows(parcels: dict[str, Parcel]) -> Iterator[Row]:
+    for key, parcel in parcels.items():
+        yield Row(*KeyedParcel(key, len(parcel), parcel.to_bytes()))

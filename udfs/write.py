@@ -1,4 +1,4 @@
-"""The write stage, the sink: parcels in, acknowledged points in Qdrant when the barrier passes.
+"""The write stage, the sink: parcels in; acknowledged points in Qdrant when the barrier passes, and dead letters out.
 
 A group is a collection: its batches are written strictly one after another, so an id's newer operation is never sent
 before its older one is acknowledged. Unlike collections are written side by side.
@@ -6,48 +6,36 @@ before its older one is acknowledged. Unlike collections are written side by sid
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import random
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyflink.common import Row, Types
 
 from udfs.accounts import Account
-from udfs.core.failures import MessageRefusedError, StoreError
-from udfs.core.parcels import KeyedParcel, Operation, last_per_id, operations_of
-from udfs.core.refusals import Refusal
-from udfs.core.retry import Backoff
-from udfs.core.routing import collection_of
+from udfs.core.dead_letters import DeadLetter, Record, unpacked
+from udfs.core.parcels import KeyedParcel, operations_of
+from udfs.core.refusals import CODES
+from udfs.core.routing import DEAD_LETTERS, collection_of
+from udfs.dead_letters import DeadLetters
 from udfs.micro_batch import Stage
 from udfs.qdrant.client import Connection, PointsClient
-from udfs.qdrant.judge import Action, judge
+from udfs.qdrant.decode import message_of
+from udfs.qdrant.delivery import Delivery
+from udfs.qdrant.patience import Patience, RetryOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from pyflink.common import Row
     from pyflink.metrics import MetricGroup
 
     from udfs.core.batching import BatchLimits
-    from udfs.core.operations import PointId
-    from udfs.qdrant.judge import Answer, Verdict
+    from udfs.dead_letters import DeadLetterOptions
+    from udfs.qdrant.delivery import Points, Refused
 
-    Send = Callable[[Sequence[Operation]], Awaitable[Answer]]
-
-logger = logging.getLogger(__name__)
-
-
-class Points(Protocol):
-    """What this stage needs of Qdrant: two calls that answer, and never raise, when all is applied or will not be."""
-
-    async def upsert(self, collection: str, points: Sequence[bytes]) -> Answer:
-        """Upsert serialised points."""
-        ...
-
-    async def delete(self, collection: str, ids: Sequence[PointId]) -> Answer:
-        """Delete points by id."""
-        ...
+# A DeadLetter.
+_BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
+LETTER = Types.ROW_NAMED(["key", "value", "headers"], [_BYTES, _BYTES, Types.MAP(Types.STRING(), _BYTES)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +46,19 @@ class WriteOptions:
         connection: Where Qdrant is.
         limits: The size of a micro-batch, which is the size of a request.
         max_in_flight: Requests under way at the same time from one subtask, each to another collection.
-        backoff: The waits between the attempts of one request.
-        retry_max_seconds: When to give up and fail the job; None waits for ever.
+        retry: How patiently they are sent.
+        dead_letters: What they look like; without them, the first refused message fails the job.
     """
 
     connection: Connection
     limits: BatchLimits
     max_in_flight: int
-    backoff: Backoff = field(default_factory=Backoff)
-    retry_max_seconds: float | None = None
+    retry: RetryOptions
+    dead_letters: DeadLetterOptions | None
 
 
 class WriteStage(Stage["Row", "Row"]):
-    """Writes the last operation on each id of a batch, and returns when Qdrant has applied all of them.
+    """Writes batches, and returns the dead letters when Qdrant has applied everything else.
 
     Args:
         options: Where, how much and how patiently.
@@ -84,88 +72,49 @@ class WriteStage(Stage["Row", "Row"]):
 
     def open(self, metrics: MetricGroup | None) -> None:
         """Open the account; the connection is opened by the first batch, on the loop that uses it."""
-        self._account = Account("written", "deleted", "superseded", metrics=metrics)
-        self._in_flight = asyncio.Semaphore(self._options.max_in_flight)
-        self._client: Points | None = None
+        names = ("written", "deleted", "superseded", "deadLettered")
+        self._account = Account("write", *names, codes=CODES, metrics=metrics)
+        self._dead_letters = DeadLetters(self._options.dead_letters, "write")
+        self._delivery: Delivery | None = None
 
     def group_of(self, row: Row) -> str:
         """Group by collection; a batch per lane would make tiny requests."""
         return collection_of(KeyedParcel(*row).key)
 
     def size_of(self, row: Row) -> tuple[int, int]:
-        """Count the operations and bytes of a parcel."""
+        """Count the operations, or dead letters, and bytes of a parcel."""
         parcel = KeyedParcel(*row)
         return parcel.length, len(parcel.parcel)
 
-    async def handle(self, collection: str, rows: list[Row]) -> Sequence[Row]:
-        """Write one batch; what is returned are dead letters, of which there are none yet."""
-        operations = [operation for row in rows for operation in operations_of(KeyedParcel(*row).parcel)]
-        latest = last_per_id(operations)
-        upserts = [operation for operation in latest if operation.point is not None]
-        deletes = [operation for operation in latest if operation.point is None]
-        # Their ids are unlike, so neither can overtake the other.
-        await self._write(partial(self._upsert, collection), upserts)
-        await self._write(partial(self._delete, collection), deletes)
-        self._account.add("written", len(upserts))
-        self._account.add("deleted", len(deletes))
-        self._account.add("superseded", len(operations) - len(latest))
-        return ()
+    async def handle(self, group: str, rows: list[Row]) -> Sequence[Row]:
+        """Write one batch; return dead letters, in the layout of `LETTER`."""
+        parcels = [KeyedParcel(*row).parcel for row in rows]
+        if group == DEAD_LETTERS:
+            letters = [letter for parcel in parcels for letter in unpacked(parcel)]
+        else:
+            letters = await self._write(group, parcels)
+        self._account.add_dead_letters(Counter(letter.code for letter in letters))
+        return [Row(*letter) for letter in letters]
 
-    async def _write(self, send: Send, operations: Sequence[Operation]) -> None:
-        """Write operations on unlike ids; if Qdrant refuses them, halve until the culprit is alone, and name it."""
-        if not operations:
-            return
-        verdict = await self._settled(send, operations)
-        if verdict.action is Action.DONE:
-            return
-        if len(operations) == 1:
-            refusal = Refusal("refused-by-qdrant", "", f"Qdrant said {verdict.reason}")
-            raise MessageRefusedError(operations[0].origin, refusal)
-        middle = len(operations) // 2
-        await self._write(send, operations[:middle])
-        await self._write(send, operations[middle:])
+    async def _write(self, collection: str, parcels: list[bytes]) -> list[DeadLetter]:
+        operations = [operation for parcel in parcels for operation in operations_of(parcel)]
+        delivered = await self._opened().deliver(collection, operations)
+        letters = [self._letter(collection, refused) for refused in delivered.refused]
+        self._dead_letters.check(len(operations), len(letters))
+        superseded = len(operations) - delivered.written - delivered.deleted - len(letters)
+        self._account.add(written=delivered.written, deleted=delivered.deleted, superseded=superseded)
+        return letters
 
-    async def _settled(self, send: Send, operations: Sequence[Operation]) -> Verdict:
-        """Send the request until the answer is final. Nothing newer of this collection is sent meanwhile."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        attempt = 0
-        while True:
-            # The place is given back while this waits: a collection in trouble must not keep the others from theirs.
-            async with self._in_flight:
-                verdict = judge(await send(operations))
-            is_split = verdict.action is Action.SPLIT and len(operations) > 1
-            if is_split or verdict.action in (Action.DONE, Action.REFUSED):
-                return verdict
-            wait = verdict.retry_after or self._options.backoff.seconds(attempt, random.random())  # noqa: S311 - jitter
-            attempt += 1
-            waited = loop.time() - started
-            limit = self._options.retry_max_seconds
-            if limit is not None and waited + wait > limit:
-                raise StoreError(
-                    f"Qdrant at {self._address} was tried {attempt} times in {waited:.0f} s and sink.retry.max-time is "
-                    f"{limit:.0f} s. Last answer: {verdict.reason}"
-                )
-            logger.warning(
-                "Qdrant at %s: attempt %d for %d operations failed, next in %.1f s: %s",
-                self._address, attempt, len(operations), wait, verdict.reason,
-            )  # fmt: skip
-            await asyncio.sleep(wait)
+    def _letter(self, collection: str, refused: Refused) -> DeadLetter:
+        # The original would have doubled what travels between the stages, for a refusal that hardly ever comes.
+        key, value = message_of(collection, refused.operation)
+        record = Record(key, value, {}, refused.operation.origin)
+        return self._dead_letters.of(record, refused.refusal, is_rendered=True)
 
-    async def _upsert(self, collection: str, operations: Sequence[Operation]) -> Answer:
-        return await self._connected().upsert(collection, [operation.point or b"" for operation in operations])
-
-    async def _delete(self, collection: str, operations: Sequence[Operation]) -> Answer:
-        return await self._connected().delete(collection, [operation.id for operation in operations])
-
-    def _connected(self) -> Points:
-        if self._client is None:
-            try:
-                self._client = self._connect(self._options.connection)
-            except LookupError as error:
-                raise StoreError(f"This worker cannot connect to Qdrant at {self._address}: {error}") from None
-        return self._client
-
-    @property
-    def _address(self) -> str:
-        return f"{self._options.connection.host}:{self._options.connection.port}"
+    def _opened(self) -> Delivery:
+        if self._delivery is None:
+            options = self._options
+            patience = Patience(options.connection, options.retry, options.max_in_flight)
+            is_tolerant = options.dead_letters is not None
+            self._delivery = Delivery(self._connect(options.connection), patience, is_tolerant=is_tolerant)
+        return self._delivery

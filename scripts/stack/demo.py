@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 TOPIC = "vectors"
 PARTITIONS = 4
-OUTCOMES = ("written", "superseded", "deleted", "dead_lettered")
+# What becomes of a message: as the summary calls it, and as Flink's metrics do.
+OUTCOMES = {"written": "written", "superseded": "superseded", "deleted": "deleted", "dead_lettered": "deadLettered"}
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Demo:
             def is_drained() -> bool:
                 accounts.clear()
                 accounts.update(self.flink.accounts(job_id))
-                settled = sum(accounts[outcome] for outcome in OUTCOMES)
+                settled = sum(accounts[metric] for metric in OUTCOMES.values())
                 progress.update(bar, description="Kafka ▶ Flink ▶ Qdrant", completed=settled)
                 return settled >= produced
 
@@ -209,11 +210,11 @@ def _summarise(
 ) -> bool:
     summary = {
         "produced": produced,
-        **{outcome: accounts[outcome] for outcome in OUTCOMES},
+        **{outcome: accounts[metric] for outcome, metric in OUTCOMES.items()},
         "missing": len(difference.missing),
         "wrong": len(difference.wrong) + len(difference.extra),
     }
-    is_right = not difference and sum(accounts[outcome] for outcome in OUTCOMES) == produced
+    is_right = not difference and sum(accounts[metric] for metric in OUTCOMES.values()) == produced
     parts = ", ".join(f"{count} {name.replace('_', '-')}" for name, count in summary.items())
     verdict, style = ("All there", "green") if is_right else ("NOT as it should be", "red")
     console.print(f"{verdict}: {parts}.", style=style, soft_wrap=True)

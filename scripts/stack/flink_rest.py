@@ -48,7 +48,7 @@ class FlinkRest:
             metrics = f"/jobs/{job}/vertices/{vertex['id']}/subtasks/metrics"
             ours = [metric["id"] for metric in self.rest(metrics) if ".qdrant." in metric["id"]]
             values = self.rest(f"{metrics}?get={','.join(ours)}") if ours else []
-            totals.update({value["id"].rpartition(".")[2]: round(value["sum"]) for value in values})
+            totals.update({value["id"].rpartition(".qdrant.")[2]: round(value["sum"]) for value in values})
         return totals
 
     def failure(self, job: str) -> str:

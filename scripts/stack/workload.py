@@ -17,12 +17,13 @@ from confluent_kafka import Producer
 from qdrant_client import models
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from qdrant_client import QdrantClient
 
 PointKey = tuple[str, int | str]
 DIMENSIONS = 16
+_LARGEST_MESSAGE = 32 * 2**20
 UPDATE_SHARE, TOMBSTONE_SHARE, BARE_SHARE = 0.15, 0.05, 0.02
 
 
@@ -32,8 +33,9 @@ class Message:
 
     point: PointKey
     partition: int
-    key: bytes
+    key: bytes | None
     value: bytes | None
+    headers: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -160,13 +162,16 @@ def create_collections(client: QdrantClient, formats: Iterable[str] = FORMATS) -
 def produce(bootstrap: str, topic: str, messages: Iterable[Message]) -> None:
     """Produce the messages, each to its partition, and return when Kafka has them all."""
     failures: list[str] = []
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "log_level": 0})
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "linger.ms": 5, "message.max.bytes": _LARGEST_MESSAGE, "log_level": 0}
+    )
     for message in messages:
         producer.produce(
             topic,
             key=message.key,
             value=message.value,
             partition=message.partition,
+            headers=dict(message.headers),
             on_delivery=lambda error, _: failures.append(str(error)) if error else None,
         )
         producer.poll(0)

@@ -15,7 +15,8 @@ from pyflink.java_gateway import get_gateway
 from qdrant_client import models
 
 from job.arguments import load_settings
-from job.preflight import check_kafka, check_qdrant
+from job.kafka_check import check_kafka
+from job.qdrant_check import check_qdrant
 from scripts.stack.kafka import JARS, Kafka
 from scripts.stack.processes import LOCALHOST, free_port, is_listening
 from scripts.stack.qdrant import Qdrant
@@ -31,7 +32,7 @@ PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 
 def _settings(*, url: str = "http://nowhere", bootstrap: str = "nowhere:1", more: tuple[str, ...] = ()) -> Settings:
-    topics = () if any("topic" in argument for argument in more) else ("--topics=docs",)
+    topics = () if any(argument.startswith("--topic") for argument in more) else ("--topics=docs",)
     servers = ("--qdrant.grpc.url", url, "--properties.bootstrap.servers", bootstrap)
     return load_settings([*servers, *topics, *more])
 
@@ -264,14 +265,27 @@ def test_each_missing_topic_is_named_with_its_neighbours(kafka: SaslKafka) -> No
     ]
 
 
+def test_a_missing_topic_for_dead_letters_is_said(kafka: SaslKafka) -> None:
+    """It must be there before the first message is refused, for then it would be too late."""
+    assert _kafka_faults(kafka.bootstrap, *_tolerant("documents")) == []
+    assert _kafka_faults(kafka.bootstrap, *_tolerant("docments")) == [
+        f"Kafka at {kafka.bootstrap} has no topic 'docments' that this client may see: did you mean documents or docs?"
+    ]
+    assert len(_kafka_faults(kafka.bootstrap, "--topics=x", *_tolerant("y"))) == 2
+
+
+def _tolerant(topic: str) -> tuple[str, ...]:
+    return "--errors.tolerance=all", f"--errors.deadletterqueue.topic.name={topic}"
+
+
 @pytest.mark.parametrize(("pattern", "warned"), [("doc.*", 0), ("doc", 1)])
 def test_a_pattern_without_topics_is_a_warning(
     kafka: SaslKafka, caplog: pytest.LogCaptureFixture, pattern: str, warned: int
 ) -> None:
     """A pattern must fit a whole name; one that fits none may do so later, so the job may start."""
-    with caplog.at_level(logging.WARNING, "job.preflight"):
+    with caplog.at_level(logging.WARNING, "job.kafka_check"):
         assert _kafka_faults(kafka.bootstrap, f"--topic-pattern={pattern}") == []
-    assert len([record for record in caplog.records if record.name == "job.preflight"]) == warned
+    assert len([record for record in caplog.records if record.name == "job.kafka_check"]) == warned
 
 
 def test_a_wrong_password_is_said_without_showing_it(kafka: SaslKafka) -> None:

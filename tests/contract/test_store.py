@@ -13,10 +13,12 @@ from qdrant_client import models
 
 from scripts.stack.processes import free_port
 from scripts.stack.qdrant import Qdrant
-from tests.support.store import MemoryPoints
+from tests.support.cases import nested
+from tests.support.store import MemoryPoints, connection_to
 from udfs.core.operations import Upsert
 from udfs.core.vectors import read_vectors
 from udfs.qdrant.client import Connection, PointsClient
+from udfs.qdrant.decode import schema_of
 from udfs.qdrant.encode import encode_upsert
 from udfs.qdrant.judge import Action, Answer, judge
 
@@ -24,20 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from udfs.write import Points
+    from udfs.core.schemas import Schema
+    from udfs.qdrant.collections import Descriptions
+    from udfs.qdrant.delivery import Points
 
 _numbers = itertools.count()
 
 
-def connection(server: Qdrant, key_source: str | None = None) -> Connection:
-    """Return how to reach the server."""
-    host, port = server.grpc_url.removeprefix("http://").split(":")
-    return Connection(host, int(port), tls=False, key_source=key_source, timeout_seconds=10)
-
-
-def point(point_id: int, size: int = 2) -> bytes:
-    """Return an encoded point with an unnamed vector."""
-    return encode_upsert(Upsert("", point_id, read_vectors([1.0] * size), {"n": point_id}))
+def point(point_id: int, size: int = 2, *, levels: int = 0) -> bytes:
+    """Return an encoded point with an unnamed vector, or none of size 0, and so many objects in its payload."""
+    vectors = read_vectors([1.0] * size if size else None)
+    return encode_upsert(Upsert("", point_id, vectors, {"n": point_id, "k": nested(levels)}))
 
 
 @pytest.fixture
@@ -50,30 +49,54 @@ def collection(qdrant: Qdrant) -> Iterator[str]:
         client.delete_collection(name)
 
 
-async def both(store: Points, collection: str) -> list[Answer]:
+async def written(store: Points, collection: str) -> list[Answer]:
     """Make the calls that the write stage may make, good and bad ones."""
     return [
         await store.upsert(collection, [point(1), point(2)]),
-        await store.upsert(collection, [point(2)]),
+        await store.upsert(collection, [point(2), point(0)]),
+        await store.upsert(collection, [point(5, size=0), point(6, levels=32)]),
         await store.delete(collection, [1, 99]),
         await store.delete(collection, [99]),
         await store.upsert(collection, [point(3), point(4, size=3)]),
         await store.upsert(collection, []),
+        await store.delete(collection, []),
+        await store.upsert(collection, [point(3), point(4, levels=33)]),
         await store.upsert("no-such-collection", [point(1)]),
         await store.delete("no-such-collection", [1]),
     ]
 
 
 def test_the_store_in_memory_answers_as_qdrant_does(qdrant: Qdrant, collection: str) -> None:
-    """Status, outcome and verdict of every call are those of the real server, and so is its own sentence."""
+    """Status, outcome and verdict of every write are those of the real server, and so is its own sentence."""
 
     async def real() -> list[Answer]:
-        return await both(PointsClient(connection(qdrant)), collection)
+        return await written(PointsClient(connection_to(qdrant)), collection)
+
+    store = MemoryPoints({collection: 2})
+    expected = asyncio.run(real())
+    assert asyncio.run(written(store, collection)) == expected
+    actions = [Action.DONE] * 5 + [Action.REFUSED] * 3 + [Action.DOUBT] + [Action.ABSENT] * 2
+    assert [judge(answer).action for answer in expected] == actions
+    with closing(qdrant.client()) as client:
+        records, _ = client.scroll(collection, limit=99)
+    # Of a request that it refuses, the real server may have written some: here the point 3.
+    stored = {point_id for _, point_id in store.points}
+    assert stored <= {record.id for record in records} <= stored | {3}
+
+
+def test_the_store_in_memory_describes_itself_as_qdrant_does(qdrant: Qdrant, collection: str) -> None:
+    """A collection is described by its vectors, and one that is not there by the real server's own sentence."""
+
+    async def described(store: Descriptions) -> list[tuple[Answer, Schema]]:
+        answers = [await store.describe(name) for name in (collection, "no-such-collection")]
+        return [(answer, schema_of(params)) for answer, params in answers]
+
+    async def real() -> list[tuple[Answer, Schema]]:
+        return await described(PointsClient(connection_to(qdrant)))
 
     expected = asyncio.run(real())
-    actual = asyncio.run(both(MemoryPoints({collection: 2}), collection))
-    assert actual == expected
-    assert [judge(answer).action for answer in expected] == [Action.DONE] * 4 + [Action.REFUSED] * 4
+    assert asyncio.run(described(MemoryPoints({collection: 2}))) == expected
+    assert [judge(answer).action for answer, _ in expected] == [Action.DONE, Action.ABSENT]
 
 
 def test_nobody_listening_is_an_answer_and_not_an_exception() -> None:
@@ -94,7 +117,7 @@ def test_a_key_that_is_put_right_is_read_again(tmp_path: Path) -> None:
     file.write_text("wrong")
 
     async def ask(server: Qdrant) -> list[Answer]:
-        client = PointsClient(connection(server, f"file:{file}"))
+        client = PointsClient(connection_to(server, f"file:{file}"))
         answers = [await client.delete("docs", [1])]
         file.write_text("right\n")
         return [*answers, await client.delete("docs", [1]), await client.delete("docs", [1])]
@@ -116,7 +139,7 @@ def test_a_rate_limit_smaller_than_the_batch_asks_for_smaller_requests(qdrant: Q
         )
 
     async def ask() -> Answer:
-        return await PointsClient(connection(qdrant)).upsert(name, [point(number) for number in range(6)])
+        return await PointsClient(connection_to(qdrant)).upsert(name, [point(number) for number in range(6)])
 
     answer = asyncio.run(ask())
     assert answer.code is StatusCode.RESOURCE_EXHAUSTED

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.support.grpc_proxy import GrpcProxy
 
 PARTITIONS = 4
+LARGEST_MESSAGE = 32 * 2**20
 
 Offsets = dict[int, int]
 
@@ -36,7 +37,7 @@ class Topic:
     """A topic, and the consumer group of the same name that the job reads it as."""
 
     def __init__(self, kafka: Kafka, name: str) -> None:
-        kafka.create_topic(name, PARTITIONS)
+        kafka.create_topic(name, PARTITIONS, max_message_bytes=LARGEST_MESSAGE)
         self.name = name
         self.bootstrap = kafka.bootstrap
         self._consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": name, "log_level": 0})
@@ -70,6 +71,13 @@ class Topic:
         """Return the offsets that Flink committed after its last checkpoint, by partition."""
         partitions = [TopicPartition(self.name, partition) for partition in range(PARTITIONS)]
         return {place.partition: max(place.offset, 0) for place in self._consumer.committed(partitions, timeout=10)}
+
+    def ends(self) -> Offsets:
+        """Return the offset behind the last message, by partition."""
+        return {
+            partition: self._consumer.get_watermark_offsets(TopicPartition(self.name, partition), timeout=10)[1]
+            for partition in range(PARTITIONS)
+        }
 
     def close(self) -> None:
         """Let go of the group."""

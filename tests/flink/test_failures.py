@@ -87,15 +87,21 @@ def test_without_chaining_the_job_fails_at_the_first_record(tmp_path: Path) -> N
 
 def message(point_id: int, **more: object) -> bytes:
     """Return a message for the collection of these tests."""
-    return json.dumps({"collection_name": "refusals", "id": point_id, "vector": [1.0, 2.0], **more}).encode()
+    return json.dumps({"collection_name": "refusals", "id": point_id, "vector": {"dense": [1.0, 2.0]}, **more}).encode()
 
 
+RESTART = "restart-strategy.exponential-delay"
+TOO_MANY_INDICES = "Bad request: Sparse vector 'sparse' has a limit of 1 indices, but 2 were provided!"
 # By the codes of what is wrong with them: messages, and what is said of them.
 REFUSED = {
     "id-negative": (message(-5), '"id" is -5; a point id is an unsigned 64-bit integer or a UUID'),
+    "vector-size": (
+        message(5, vector={"dense": [1.0, 2.0, 3.0]}),
+        '"vector.dense" has 3 elements, where there are 2, in collection "refusals"',
+    ),
     "refused-by-qdrant": (
-        message(5, vector=[1.0, 2.0, 3.0]),
-        "Qdrant said INVALID_ARGUMENT: Wrong input: Vector dimension error: expected dim: 2, got 3",
+        message(5, vector={"sparse": {"indices": [1, 2], "values": [1.0, 2.0]}}),
+        f"Qdrant said INVALID_ARGUMENT: {TOO_MANY_INDICES}",
     ),
 }
 
@@ -117,9 +123,62 @@ def test_a_refused_message_ends_the_job_with_its_sentence(
     assert (ended.code, ended.stdout, ended.stderr) == (1, "", f"The job failed. {sentence}\n")
 
 
+def test_a_refused_message_ends_the_job_after_a_bounded_number_of_restarts(
+    kafka: Kafka, qdrant: Qdrant, tmp_path: Path
+) -> None:
+    """The restarts that are right for crashes do not go on for ever where the same message is refused each time."""
+    kafka.create_topic("bounded")
+    create_refusals(qdrant)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    producer.produce("bounded", message(-5))
+    assert producer.flush(30) == 0
+    arguments = job_arguments(kafka, qdrant, "bounded")
+    arguments[arguments.index("none")] = "exponential-delay"
+    quicker = (f"--flink.{RESTART}.attempts-before-reset-backoff=2", f"--flink.{RESTART}.initial-backoff=100 ms")
+    ended = run_job(*arguments, *quicker, folder=tmp_path)
+    assert ended.code == 1
+    assert ended.stderr.startswith("The job failed. The message at topic 'bounded', partition 0, offset 0 was refused")
+    assert ended.flink_log.count("switched from state RUNNING to RESTARTING") == 2
+
+
 def create_refusals(qdrant: Qdrant) -> None:
-    """Create the collection for vectors of two elements, unless it is there."""
+    """Create the collection for vectors of two elements, and of one sparse one, unless it is there."""
     with closing(qdrant.client()) as client:
         if not client.collection_exists("refusals"):
-            two = models.VectorParams(size=2, distance=models.Distance.DOT)
-            client.create_collection("refusals", vectors_config=two)
+            client.create_collection(
+                "refusals",
+                {"dense": models.VectorParams(size=2, distance=models.Distance.DOT)},
+                {"sparse": models.SparseVectorParams()},
+                strict_mode_config=models.StrictModeConfig(
+                    enabled=True, sparse_config={"sparse": models.StrictModeSparse(max_length=1)}
+                ),
+            )
+
+
+@pytest.mark.parametrize(
+    ("bad", "stage"),
+    [
+        pytest.param(message(-5), "parse", id="parse"),
+        pytest.param(REFUSED["refused-by-qdrant"][0], "write", id="write"),
+    ],
+)
+def test_when_nearly_every_message_is_bad_the_job_fails(
+    kafka: Kafka, qdrant: Qdrant, tmp_path: Path, bad: bytes, stage: str
+) -> None:
+    """Dead letters are no way to lose a whole topic: with errors.limit exceeded the job ends, and says by what."""
+    topic, letters = f"nearly-all-{stage}", f"nearly-all-{stage}-letters"
+    kafka.create_topic(letters)
+    kafka.create_topic(topic)
+    create_refusals(qdrant)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    for number in range(100):
+        producer.produce(topic, message(number) if number < 10 else bad)
+    assert producer.flush(30) == 0
+    tolerant = ("--errors.tolerance", "all", "--errors.deadletterqueue.topic.name", letters)
+    limit = ("--errors.limit.share", "0.5", "--errors.limit.count", "90")
+    ended = run_job(*job_arguments(kafka, qdrant, topic), *tolerant, *limit, folder=tmp_path)
+    assert ended.code == 1
+    assert ended.stderr.startswith(
+        "The job failed. 90 of the last 100 messages were refused, which is more than errors.limit allows: something "
+        "else is wrong than single messages. The last one: The message at topic"
+    )

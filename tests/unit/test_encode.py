@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from qdrant_client import grpc
 
+from tests.support.generated import PAYLOADS, VECTORS, canonical, packed
 from udfs.core.operations import PointId, Upsert
 from udfs.core.vectors import Dense, Multi, Sparse, Vector
 from udfs.qdrant.encode import encode_point_id, encode_upsert, join_upserts
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"
-
-
-def packed(*values: float) -> bytes:
-    """Return little-endian float32."""
-    return struct.pack(f"<{len(values)}f", *values)
 
 
 def decode(**parts: Any) -> grpc.PointStruct:
@@ -56,19 +50,7 @@ def test_an_id_is_encoded_as_what_it_is(point_id: PointId) -> None:
     assert decode(id=point_id).id == message
 
 
-PACKED = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=300).map(
-    lambda values: packed(*values)
-)
-DENSE = st.builds(Dense, PACKED)
-SPARSE = st.lists(st.integers(0, 2**32 - 1), unique=True, max_size=5).map(
-    lambda indices: Sparse(tuple(indices), packed(*indices))
-)
-MULTI = st.lists(st.binary(min_size=4, max_size=4).map(lambda row: packed(row[0], row[1])), min_size=1).map(
-    lambda rows: Multi(tuple(rows))
-)
-
-
-@given(st.dictionaries(st.text(max_size=5), DENSE | SPARSE | MULTI, max_size=4))
+@given(VECTORS)
 def test_vectors_come_out_as_they_went_in(vectors: dict[str, Vector]) -> None:
     """Every float has the same bits, every vector the same name and kind."""
     encoded = decode(vectors=vectors).vectors
@@ -83,41 +65,26 @@ def test_vectors_come_out_as_they_went_in(vectors: dict[str, Vector]) -> None:
     [
         pytest.param({}, "vectors", id="none"),
         pytest.param({"": Dense(packed(1))}, "vector", id="unnamed"),
+        pytest.param({"": Multi((packed(1),))}, "vector", id="unnamed multi-vector"),
+        pytest.param({"": Sparse((1,), packed(1))}, "vectors", id="sparse of an empty name"),
         pytest.param({"a": Dense(packed(1))}, "vectors", id="named"),
         pytest.param({"": Dense(packed(1)), "s": Sparse((), b"")}, "vectors", id="unnamed beside named"),
     ],
 )
 def test_vectors_are_always_there(vectors: dict[str, Vector], option: str) -> None:
-    """A point without vectors says so by an empty map: the server refuses one that says nothing."""
+    """A point without vectors says so by an empty map: the server refuses one that says nothing.
+
+    And it refuses a sparse vector outside a map, where the map may have it under the empty name.
+    """
     assert decode(vectors=vectors).vectors.WhichOneof("vectors_options") == option
 
 
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
-    max_leaves=20,
-)
-
-
-@given(st.dictionaries(st.text(), JSON, max_size=5))
+@given(PAYLOADS)
 def test_a_payload_comes_out_as_it_went_in(payload: dict[str, Any]) -> None:
     """Integers stay integers, floats floats, and what is empty is still there."""
     decoded = {name: plain(value) for name, value in decode(payload=payload).payload.items()}
     assert decoded == payload
     assert canonical(decoded) == canonical(payload)
-
-
-def canonical(value: Any) -> str:
-    """Return a text that tells 1 from 1.0 and true, but not the order of names, which protobuf does not keep."""
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{name!r}: {canonical(value[name])}' for name in sorted(value))}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(canonical, value))}]"
-    return repr(value)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

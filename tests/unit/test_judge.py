@@ -18,14 +18,14 @@ ANSWERS = [
     pytest.param(Answer(StatusCode.UNAVAILABLE), Action.RETRY, id="away"),
     pytest.param(Answer(StatusCode.DEADLINE_EXCEEDED), Action.RETRY, id="too slow"),
     pytest.param(Answer(StatusCode.RESOURCE_EXHAUSTED, retry_after=3), Action.RETRY, id="rate limit"),
-    pytest.param(Answer(StatusCode.INTERNAL), Action.RETRY, id="internal error"),
+    pytest.param(Answer(StatusCode.INTERNAL), Action.DOUBT, id="internal error"),
     pytest.param(Answer(StatusCode.UNKNOWN), Action.RETRY, id="unknown error"),
     pytest.param(Answer(StatusCode.CANCELLED), Action.RETRY, id="cancelled on the way"),
     pytest.param(Answer(StatusCode.ABORTED), Action.RETRY, id="aborted"),
     pytest.param(Answer(StatusCode.UNAUTHENTICATED), Action.RETRY, id="key refused, perhaps being rotated"),
     pytest.param(Answer(StatusCode.PERMISSION_DENIED), Action.RETRY, id="key without the right"),
     pytest.param(Answer(StatusCode.INVALID_ARGUMENT), Action.REFUSED, id="wrong point"),
-    pytest.param(Answer(StatusCode.NOT_FOUND), Action.REFUSED, id="no such collection"),
+    pytest.param(Answer(StatusCode.NOT_FOUND), Action.ABSENT, id="no such collection"),
     pytest.param(Answer(StatusCode.UNIMPLEMENTED), Action.RETRY, id="a proxy's 404"),
     pytest.param(Answer(StatusCode.FAILED_PRECONDITION), Action.RETRY, id="a shard that is not ready"),
     pytest.param(Answer(StatusCode.RESOURCE_EXHAUSTED), Action.SPLIT, id="more points than the rate limit holds"),
@@ -34,7 +34,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("answer", "action"), ANSWERS)
 def test_an_answer_has_one_consequence(answer: Answer, action: Action) -> None:
-    """Only `Completed` is done, and only what speaks of the request itself is refused."""
+    """Only `Completed` is done, only what speaks of the request itself is refused, and only INTERNAL is in doubt."""
     assert judge(answer).action is action
 
 

@@ -3,6 +3,7 @@
 Exception
 └── JobFailure                   the job cannot go on; its text is written for the person who runs it
     ├── MessageRefusedError      a message cannot be written, and `errors.tolerance` is `none`
+    ├── TooManyRefusedError      nearly every message is refused: more than `errors.limit` puts up with
     └── StoreError               Qdrant cannot be written to at all, or not within `sink.retry.max-time`
 """
 
@@ -34,6 +35,10 @@ class MessageRefusedError(JobFailure):
 
     def __str__(self) -> str:
         return f"The message at {self.origin} was refused ({self.refusal.code}): {self.refusal.reason}"
+
+
+class TooManyRefusedError(JobFailure):
+    """So many messages are refused that something else is wrong."""
 
 
 class StoreError(JobFailure):

@@ -71,6 +71,21 @@ def operations_of(parcel: bytes) -> Iterator[Operation]:
         yield Operation(point_id, point, Origin(*origin))
 
 
-def last_per_id(operations: Iterable[Operation]) -> list[Operation]:
-    """Return the last operation on each id: what the earlier ones did would be overwritten at once."""
-    return list({operation.id: operation for operation in operations}.values())
+class Histories:
+    """The operations on each id, in their order: the newest counts, unless it is refused."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._of_id: dict[PointId, list[Operation]] = {}
+        for operation in operations:
+            self._of_id.setdefault(operation.id, []).append(operation)
+
+    def newest(self) -> list[Operation]:
+        """Return the newest operation on each id: what the earlier ones did would be overwritten at once."""
+        return [history[-1] for history in self._of_id.values()]
+
+    def without(self, refused: Iterable[Operation]) -> list[Operation]:
+        """Strike out newest operations; return those that are the newest in their place."""
+        shorter = [self._of_id[operation.id] for operation in refused]
+        for history in shorter:
+            history.pop()
+        return [history[-1] for history in shorter if history]

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,35 +14,149 @@ if TYPE_CHECKING:
 MAX_SHOWN = 80
 MAX_FIELD = 120
 
-CODES: Mapping[str, str] = MappingProxyType(
-    {
-        "record-too-large": "key and value together have more bytes than a record may have",
-        "json-unreadable": "the text is not JSON in UTF-8, or it is nested too deeply to be read",
-        "not-an-object": "the text is JSON, but not an object",
-        "key-missing": "a tombstone has no key, so it names no point to delete",
-        "collection-missing": "no collection is named, and none is configured",
-        "collection-invalid": "what is given cannot be the name of a collection",
-        "id-missing": "no point id is given",
-        "id-type": "the id is neither a number nor a string",
-        "id-negative": "the id is below zero",
-        "id-fraction": "the id is a number with a fraction",
-        "id-inexact": "the id is written as a float of 2^53 or more, where neighbours cannot be told apart",
-        "id-too-large": "the id is above 2^64-1",
-        "id-uuid": "the id is a string, but not a UUID that Qdrant can read",
-        "vector-type": "the vector has a shape that Qdrant does not know",
-        "vector-empty": "a dense vector or a row of a multi-vector has no elements",
-        "vector-element": "an element of a vector is not a number",
-        "vector-overflow": "an element of a vector is beyond float32",
-        "multi-ragged": "the rows of a multi-vector have unlike lengths",
-        "sparse-length": "a sparse vector has not as many indices as values",
-        "sparse-index": "an index of a sparse vector is not an unsigned 32-bit integer",
-        "sparse-repeated": "a sparse vector has the same index twice",
-        "payload-type": "the payload is not an object",
-        "payload-integer": "an integer in the payload is outside -2^63...2^63-1",
-        "payload-too-deep": "the payload is nested deeper than protobuf can carry",
-    }
-)
-"""Every code the core refuses with, and what it means. The codes are stable; the sentences of a refusal are not."""
+
+class Code(NamedTuple):
+    """A kind of refusal: what is wrong, and what a person does about it."""
+
+    meaning: str
+    fix: str
+
+
+_BY_PARSING = {
+    "record-too-large": Code(
+        "key and value together have more bytes than a record may have",
+        "Send less in one message, or raise `sink.record.max-size`.",
+    ),
+    "json-unreadable": Code(
+        "the text is not JSON",
+        "Send one JSON object, without a byte order mark; JSON knows no `NaN`, no `Infinity` and no comments.",
+    ),
+    "json-encoding": Code(
+        "the text is not UTF-8, or it escapes half a character, which UTF-8 cannot carry",
+        "Encode the text as UTF-8; escape a character above U+FFFF as a pair, such as `\\ud834\\udd1e`, or not at all.",
+    ),
+    "json-trailing": Code(
+        "there is more text after the JSON document",
+        "Send one JSON object in one message, and nothing after it.",
+    ),
+    "json-too-deep": Code(
+        "the text is nested too deeply to be read",
+        "Nest at most 1,024 levels; 200 where the payload holds a number of 2^63 or more.",
+    ),
+    "json-number": Code(
+        "a number is beyond a double",
+        "Send numbers below 1.8e308 in magnitude, or send the digits as a string.",
+    ),
+    "not-an-object": Code(
+        "the text is JSON, but not an object",
+        'Send an object such as `{"collection_name": …, "id": …}`, not inside a list or a string.',
+    ),
+    "key-missing": Code(
+        "a tombstone has no key, so it names no point to delete",
+        'Give the tombstone the key `{"collection_name": …, "id": …}`.',
+    ),
+    "collection-missing": Code(
+        "no collection is named, and none is configured",
+        "Name it in `collection_name`, for a tombstone in its key, or set `qdrant.collection.name`.",
+    ),
+    "collection-invalid": Code(
+        "what is given cannot be the name of a collection",
+        "Use a string of 1 to 255 characters without slash and NUL.",
+    ),
+    "id-missing": Code("no point id is given", "Give an `id`: an integer in 0…2^64-1 or a UUID."),
+    "id-type": Code(
+        "the id is neither a number nor a string",
+        "Use an integer in 0…2^64-1, or a UUID as a string.",
+    ),
+    "id-negative": Code("the id is below zero", "Use an integer in 0…2^64-1, or a UUID."),
+    "id-fraction": Code("the id is a number with a fraction", "Use an integer in 0…2^64-1, or a UUID."),
+    "id-inexact": Code(
+        "the id is written as a float of 2^53 or more, where neighbours cannot be told apart",
+        "Write it as an integer: all digits, no point and no exponent.",
+    ),
+    "id-too-large": Code("the id is above 2^64-1", "Use a smaller integer, or a UUID."),
+    "id-uuid": Code(
+        "the id is a string, but not a UUID that Qdrant can read",
+        "Use 32 hexadecimal digits, with all four hyphens or none; write an integer without quotes.",
+    ),
+    "vector-type": Code(
+        "the vector has a shape that Qdrant does not know",
+        "Use one of the formats under [Messages](#messages).",
+    ),
+    "vector-empty": Code(
+        "a dense vector or a row of a multi-vector has no elements",
+        "Leave the vector out if there is none; else give it all its elements.",
+    ),
+    "vector-element": Code(
+        "an element of a vector is not a number",
+        'Make every element a number; `null`, `true` and `"0.5"` are none.',
+    ),
+    "vector-overflow": Code(
+        "an element of a vector is beyond float32",
+        "Keep elements below 3.4e38 in magnitude.",
+    ),
+    "multi-ragged": Code(
+        "the rows of a multi-vector have unlike lengths",
+        "Give every row as many elements as the collection's vector has.",
+    ),
+    "sparse-length": Code(
+        "a sparse vector has not as many indices as values",
+        "Give every value its index.",
+    ),
+    "sparse-index": Code(
+        "an index of a sparse vector is not an unsigned 32-bit integer",
+        "Use integers in 0…2^32-1.",
+    ),
+    "sparse-repeated": Code(
+        "a sparse vector has the same index twice",
+        "Give each index once, with one value.",
+    ),
+    "payload-type": Code("the payload is not an object", "Send an object, or leave the payload out."),
+    "payload-integer": Code(
+        "an integer in the payload is outside -2^63...2^63-1",
+        "Send it as a string; or as a float, with an exponent, if its last digits do not matter.",
+    ),
+    "payload-too-deep": Code(
+        "the payload is nested deeper than protobuf can carry",
+        "Nest at most 32 objects or 48 lists, or send the inner part as a string.",
+    ),
+}
+_BY_COLLECTION = {
+    "collection-unknown": Code(
+        "Qdrant has no collection and no alias of that name",
+        "Correct the name, or create the collection and send the message again.",
+    ),
+    "vector-unknown": Code(
+        "the collection has no vector of that name",
+        "Use a name that the collection has; a vector without a name is one of its own.",
+    ),
+    "vector-size": Code(
+        "a vector has not as many elements as the collection says",
+        "Use the model that the collection was made for, or another collection.",
+    ),
+    "vector-kind": Code(
+        "a vector is of another kind than the collection's: dense for sparse, a multi-vector for a dense one",
+        "Send the kind of vector that the collection has under that name.",
+    ),
+}
+_BY_QDRANT = {
+    "refused-by-qdrant": Code(
+        "Qdrant refused the point, for a reason that only it could know",
+        "See Qdrant's own words in the reason; a limit of the collection's strict mode is one to look for.",
+    ),
+}
+
+_BY_SPEAKER = {"parse": _BY_PARSING, "collection": _BY_COLLECTION, "qdrant": _BY_QDRANT}
+_EXPLAINED = _BY_PARSING | _BY_COLLECTION | _BY_QDRANT
+
+CODES: Mapping[str, str] = MappingProxyType({code: explained.meaning for code, explained in _EXPLAINED.items()})
+"""Every code there is, and what it means. The codes are stable; the sentences of a refusal are not."""
+
+FIXES: Mapping[str, str] = MappingProxyType({code: explained.fix for code, explained in _EXPLAINED.items()})
+"""What to do about each code."""
+
+SAID_BY: Mapping[str, str] = MappingProxyType({code: by for by, codes in _BY_SPEAKER.items() for code in codes})
+"""Who says each code: ``parse`` by the message alone, ``collection`` by its description, or ``qdrant`` itself."""
 
 
 @dataclass(frozen=True, slots=True)

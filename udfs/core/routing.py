@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from udfs.core.operations import PointId
 
 
+DEAD_LETTERS = ""
+"""Stands in a write key where a collection's name would: no collection has this one."""
+
+
 def lane_of(point_id: PointId, lanes: int) -> int:
     """Return a lane in ``0…lanes-1``, the same in every process and release.
 

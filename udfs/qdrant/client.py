@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from grpc import StatusCode
 from qdrant_client.grpc import (
+    CollectionParams,
+    CollectionsStub,
     DeletePoints,
+    GetCollectionInfoRequest,
     PointsIdsList,
     PointsOperationResponse,
     PointsSelector,
     PointsStub,
+    UpdateStatus,
 )
 
+from udfs.core.failures import StoreError
 from udfs.qdrant.encode import encode_point_id, join_upserts
 from udfs.qdrant.judge import Answer
 
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # The answers to a key that is missing, wrong, or without the right.
-UNWELCOME = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+UNWELCOME = (StatusCode.UNAUTHENTICATED, StatusCode.PERMISSION_DENIED)
 _LONGEST_RETRY_AFTER = 300.0
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -83,7 +89,7 @@ class PointsClient:
     It must be made and used on one event loop. The connection ends with the process.
 
     Raises:
-        LookupError: When it is made, if the key is not where ``key_source`` says.
+        StoreError: When it is made, if the key is not where ``key_source`` says.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -93,13 +99,17 @@ class PointsClient:
         else:
             self._channel = grpc.aio.insecure_channel(target, _OPTIONS)
         self._connection = connection
-        self._metadata = _metadata(connection)
+        try:
+            self._metadata = _metadata(connection)
+        except LookupError as error:
+            raise StoreError(f"This worker cannot connect to Qdrant at {target}: {error}") from None
         # Upserts leave as the bytes that the parse stage made: decoding and encoding them again would take 27 times as
         # long at 768 dimensions.
         self._upsert: Any = self._channel.unary_unary(
             "/qdrant.Points/Upsert", response_deserializer=PointsOperationResponse.FromString
         )
         self._delete = PointsStub(self._channel).Delete  # type: ignore[no-untyped-call]
+        self._get = CollectionsStub(self._channel).Get  # type: ignore[no-untyped-call]
 
     async def upsert(self, collection: str, points: Sequence[bytes]) -> Answer:
         """Upsert points, each as `encode_upsert` made it, and wait until they are applied."""
@@ -111,16 +121,28 @@ class PointsClient:
         request = DeletePoints(collection_name=collection, wait=True, points=selector)
         return await self._answer(self._delete, request)
 
+    async def describe(self, collection: str) -> tuple[Answer, CollectionParams]:
+        """Ask what the collection, or the one that this is an alias of, takes: it counts where the answer is done."""
+        answer, response = await self._call(self._get, GetCollectionInfoRequest(collection_name=collection))
+        if response is None:
+            return answer, CollectionParams()
+        return Answer(StatusCode.OK, status=UpdateStatus.Completed), response.result.config.params
+
     async def _answer(self, call: Any, request: Any) -> Answer:
+        answer, response = await self._call(call, request)
+        return answer if response is None else replace(answer, status=response.result.status)
+
+    async def _call(self, call: Any, request: Any) -> tuple[Answer, Any]:
+        """Return the answer of the channel and the response of the server, None if there is none."""
         try:
             response = await call(request, timeout=self._connection.timeout_seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() in UNWELCOME:
                 self._read_key_again()
-            return Answer(error.code(), error.details() or "", retry_after=_retry_after(error))
+            return Answer(error.code(), error.details() or "", retry_after=_retry_after(error)), None
         if response is None:  # gRPC's way to say that it could not read the answer
-            return Answer(grpc.StatusCode.INTERNAL, "the answer could not be read")
-        return Answer(grpc.StatusCode.OK, status=response.result.status)
+            return Answer(StatusCode.INTERNAL, "the answer could not be read"), None
+        return Answer(StatusCode.OK), response
 
     def _read_key_again(self) -> None:
         try:

@@ -44,7 +44,8 @@ def join_upserts(collection: str, upserts: Iterable[bytes]) -> bytes:
 
 
 def _set_vectors(target: grpc.Vectors, vectors: Mapping[str, Vector]) -> None:
-    if vectors.keys() == {""}:
+    # By itself, the server takes no sparse vector: "Sparse vector must be named", if only by the empty name.
+    if vectors.keys() == {""} and not isinstance(vectors[""], Sparse):
         _set_vector(target.vector, vectors[""])
         return
     # A point without vectors has an empty map of them: without any map the server answers "Expected some vectors".

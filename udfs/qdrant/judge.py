@@ -33,6 +33,8 @@ class Action(Enum):
     RETRY = "retry"  # the same request again, later
     SPLIT = "split"  # less at a time
     REFUSED = "refused"  # something in this request can never be written
+    ABSENT = "absent"  # there is no such collection, so nothing in this request can be written
+    DOUBT = "doubt"  # the same request again, later; but an answer that stays the same may mean a refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,12 @@ class Verdict:
 # is transient, for waiting harms nobody and refusing wrongly does. FAILED_PRECONDITION is a lock or a shard that is not
 # ready (StorageError to tonic::Status in qdrant 1.16), UNIMPLEMENTED is how gRPC reads a proxy's 404; that the server
 # is a Qdrant was checked before the job started.
-_REFUSED = frozenset({StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND})
+# INTERNAL is a fault of the server's own, mostly; but 1.16.3 answers so to a payload that is nested too deeply.
+_ACTIONS = {
+    StatusCode.INVALID_ARGUMENT: Action.REFUSED,
+    StatusCode.NOT_FOUND: Action.ABSENT,
+    StatusCode.INTERNAL: Action.DOUBT,
+}
 
 
 def judge(answer: Answer) -> Verdict:
@@ -58,12 +65,10 @@ def judge(answer: Answer) -> Verdict:
             return Verdict(Action.DONE)
         return Verdict(Action.RETRY, f"Qdrant answered OK with status {_status_name(answer.status)}, not Completed")
     reason = f"{answer.code.name}: {answer.details}"
-    if answer.code in _REFUSED:
-        return Verdict(Action.REFUSED, reason)
     if answer.code is StatusCode.RESOURCE_EXHAUSTED and answer.retry_after is None:
         # Measured on 1.16.3: a request with more points than the rate limit holds, which waiting alone never helps.
         return Verdict(Action.SPLIT, reason)
-    return Verdict(Action.RETRY, reason, answer.retry_after)
+    return Verdict(_ACTIONS.get(answer.code, Action.RETRY), reason, answer.retry_after)
 
 
 def _status_name(status: int | None) -> str:

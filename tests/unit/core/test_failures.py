@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 
-from udfs.core.failures import MessageRefusedError
+import pytest
+
+from udfs.core.failures import JobFailure, MessageRefusedError, StoreError, TooManyRefusedError
 from udfs.core.operations import Origin
 from udfs.core.refusals import Refusal
 
@@ -17,3 +19,11 @@ def test_a_refused_message_survives_pickling_with_every_field() -> None:
     assert (
         str(error) == "The message at topic 'docs', partition 3, offset 17 was refused (id-negative): \"id\" is -1; no"
     )
+
+
+@pytest.mark.parametrize("kind", [TooManyRefusedError, StoreError])
+def test_a_sentence_survives_pickling(kind: type[JobFailure]) -> None:
+    """What is said to the person who runs the job arrives as it was said, and by the same name."""
+    copy = pickle.loads(pickle.dumps(kind("99 of the last 100")))  # noqa: S301
+    assert (type(copy), str(copy)) == (kind, "99 of the last 100")
+    assert isinstance(copy, JobFailure)

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from udfs.core.routing import collection_of, lane_of, write_key
+from job.arguments import SettingsError, load_settings
+from udfs.core.messages import ParseRules, parse_message
+from udfs.core.refusals import Refusal
+from udfs.core.routing import DEAD_LETTERS, collection_of, lane_of, write_key
 
 IDS = st.integers(0, 2**64 - 1) | st.uuids().map(str)
 
@@ -61,3 +64,19 @@ def test_unlike_places_have_unlike_keys(one: tuple[str, int], other: tuple[str, 
 def test_a_key_names_its_collection(collection: str, lane: int) -> None:
     """A writer learns from the key alone which collection it serves."""
     assert collection_of(write_key(collection, lane)) == collection
+
+
+def test_dead_letters_are_no_collection() -> None:
+    """What stands for the dead letters cannot be the name of a collection, neither a message's nor a setting's."""
+    named = parse_message(None, b'{"collection_name": "%b", "id": 1}' % DEAD_LETTERS.encode(), ParseRules())
+    assert isinstance(named, Refusal)
+    assert named.code == "collection-invalid"
+    with pytest.raises(SettingsError, match=r"qdrant\.collection\.name is ''"):
+        load_settings(
+            [
+                "--topics=a",
+                "--properties.bootstrap.servers=k",
+                "--qdrant.grpc.url=http://q",
+                "--qdrant.collection.name=",
+            ]
+        )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LEAST = ["--topics=docs", "--properties.bootstrap.servers=kafka:9092", "--qdrant.grpc.url=http://qdrant"]
 AT_ONE = "scan.startup.specific-offsets"
+LETTERS = "errors.deadletterqueue.topic.name"
 
 # id: the arguments beside LEAST, and the beginnings of the sentences to expect, in any order, and no others
 FAULTS: dict[str, tuple[list[str], list[str]]] = {
@@ -52,8 +53,39 @@ FAULTS: dict[str, tuple[list[str], list[str]]] = {
         ["--execution.checkpointing.dir=chk"],
         ["execution.checkpointing.dir is 'chk': give a URI such as s3://bucket/checkpoints, or an absolute path."],
     ),
-    "tolerance-all": (["--errors.tolerance=all"], ["errors.tolerance is 'all': there are no dead letters yet"]),
-    "tolerance-some": (["--errors.tolerance=some"], ["errors.tolerance is 'some': write `none`"]),
+    "tolerance-some": (["--errors.tolerance=some"], ["errors.tolerance is 'some': give one of 'none' or 'all'."]),
+    "tolerance-without-a-topic": (
+        ["--errors.tolerance=all"],
+        [f"{LETTERS} is missing: errors.tolerance=all needs it."],
+    ),
+    "topic-without-tolerance": (
+        [f"--{LETTERS}=letters"],
+        [f"{LETTERS} is 'letters': it counts for errors.tolerance=all only, which is none now."],
+    ),
+    "no-tolerance-and-a-topic": (
+        ["--errors.tolerance=none", f"--{LETTERS}=letters"],
+        [f"{LETTERS} is 'letters': it counts for errors.tolerance=all only, which is none now."],
+    ),
+    "dead-letters-into-what-is-read": (
+        ["--errors.tolerance=all", f"--{LETTERS}=docs"],
+        [f"{LETTERS} is 'docs': this topic is read, so its dead letters would come back for ever; give another one."],
+    ),
+    "no-topic-for-dead-letters": (
+        ["--errors.tolerance=all", f"--{LETTERS}=dead letters"],
+        [f"{LETTERS} is 'dead letters': a topic's name has letters, digits, dots, underscores and hyphens, 249"],
+    ),
+    "two-topics-for-dead-letters": (
+        ["--errors.tolerance=all", f"--{LETTERS}=a,b"],
+        [f"{LETTERS} is 'a,b': a topic's name has letters"],
+    ),
+    "no-share": (["--errors.limit.share=most"], ["errors.limit.share is 'most': give a number."]),
+    "share-of-nothing": (["--errors.limit.share=0"], ["errors.limit.share is '0': give more than 0.0."]),
+    "share-above-all": (["--errors.limit.share=1.1"], ["errors.limit.share is '1.1': give 1.0 at most."]),
+    "share-in-percent": (["--errors.limit.share=90%"], ["errors.limit.share is '90%': give a number."]),
+    "share-that-is-no-number": (["--errors.limit.share=nan"], ["errors.limit.share is 'nan': give "]),
+    "negative-limit": (["--errors.limit.count=-1"], ["errors.limit.count is '-1': give 0 or more."]),
+    "no-window": (["--errors.limit.window=0"], ["errors.limit.window is '0': give 1 s or more."]),
+    "window-without-end": (["--errors.limit.window=ever"], ["errors.limit.window is 'ever': give a duration such as"]),
     "empty-collection": (["--qdrant.collection.name="], ["qdrant.collection.name is '': give some text"]),
     "empty-name": (["--job.name", " "], ["job.name is ' ': give some text"]),
     "no-jar": (["--kafka.connector.jar=none.jar"], ["kafka.connector.jar is 'none.jar': there is no such file."]),
@@ -211,6 +243,16 @@ def test_offsets_need_a_single_topic() -> None:
     )
 
 
+@pytest.mark.parametrize(("pattern", "is_read"), [("d.*", True), ("d", False), ("dead|docs", True), ("(?i)DEAD", True)])
+def test_dead_letters_do_not_go_to_a_topic_that_the_pattern_fits(pattern: str, is_read: bool) -> None:  # noqa: FBT001 - a table of two
+    """A pattern must fit the whole name to read it."""
+    argv = [*LEAST[1:], f"--topic-pattern={pattern}", "--errors.tolerance=all", f"--{LETTERS}=dead"]
+    if is_read:
+        _assert_begin(_faults(argv), [f"{LETTERS} is 'dead': this topic is read, so"])
+    else:
+        assert load_settings(argv).errors_deadletterqueue_topic_name == "dead"
+
+
 def test_all_faults_of_all_kinds_are_said_at_once(tmp_path: Path) -> None:
     """Faults of arguments, file, names, values, rules on two settings and promises do not hide each other."""
     file = tmp_path / "job.yaml"
@@ -227,7 +269,7 @@ def test_all_faults_of_all_kinds_are_said_at_once(tmp_path: Path) -> None:
             "job.name is given without a value (job.yaml, line 6): write a single one",
             "topic-pattern is 'a': topics is given too",
             "scan.bounded.timestamp-millis is missing",
-            "errors.tolerance is 'all'",
+            "errors.deadletterqueue.topic.name is missing: errors.tolerance=all needs it",
             "scan.parallelism is '3'",
             "sink.request.timeout is '1 week'",
             "qdrant.grpc.url is missing",

@@ -34,6 +34,9 @@ def test_the_least_that_a_job_needs_has_good_defaults() -> None:
     assert (settings.sink_request_timeout, settings.sink_retry_max_time) == (timedelta(seconds=60), None)
     assert (settings.checkpoint_interval, settings.bundle_time) == (timedelta(seconds=10), timedelta(seconds=1))
     assert (settings.bundle_size, settings.job_name, settings.parallelism) == (10_000, "kafka-to-qdrant", None)
+    assert (settings.errors_tolerance, settings.errors_deadletterqueue_topic_name) == ("none", None)
+    assert (settings.errors_limit_share, settings.errors_limit_count) == (0.9, 1000)
+    assert settings.errors_limit_window == timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("text", ["a,b", "a;b", " a , b ;"])
@@ -159,6 +162,25 @@ def test_the_connector_gets_what_was_set_in_its_own_words() -> None:
         "scan.topic-partition-discovery.interval": "90000",
     }
     assert "topic" not in load_settings([*LEAST[1:], "--topic-pattern=a.*"]).connector_options
+
+
+def test_dead_letters_go_to_the_same_kafka() -> None:
+    """Their connector gets their topic and every property of the Kafka client; without tolerance there is none."""
+    settings = load_settings(
+        [
+            *(*LEAST, "--errors.tolerance=all", "--errors.deadletterqueue.topic.name=letters"),
+            "--properties.security.protocol=SSL",
+        ]
+    )
+    assert settings.dead_letter_options == {
+        "topic": "letters",
+        "properties.bootstrap.servers": "kafka:9092",
+        "properties.group.id": "kafka-flink-qdrant",
+        "properties.auto.offset.reset": "earliest",
+        "properties.security.protocol": "SSL",
+    }
+    assert load_settings(LEAST).dead_letter_options is None
+    assert "letters" not in str(settings.connector_options)
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -1,0 +1,143 @@
+"""What is asked of Kafka before the job starts, so that a wrong address or topic is a sentence, not a hang."""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from py4j.protocol import Py4JJavaError
+from pyflink.java_gateway import get_gateway
+from pyflink.util.java_utils import add_jars_to_context_class_loader, load_java_class, to_jarray
+
+from job.faults import neighbours
+from job.settings import Settings, is_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
+
+_KAFKA_SECONDS = 10
+_SHADED = "org.apache.flink.kafka.shaded."
+_KAFKA = f"{_SHADED}org.apache.kafka."
+# A broker's own default, and what Kafka's producer holds back for everything it has not sent yet.
+_USUAL_RECORD_BYTES, _PRODUCER_BYTES = 1_048_588, 32 * 2**20
+
+
+def check_kafka(settings: Settings, seconds: int = _KAFKA_SECONDS) -> list[str]:
+    """Return why the source could not read, asked by the very client, with the very properties, that it will use.
+
+    A pattern that fits no topic is only worth a warning: topics may come later.
+    """
+    try:
+        existing = _topics(settings, seconds)
+    except Py4JJavaError as error:
+        return [_explain_java(error, settings, seconds)]
+    pattern = settings.topic_pattern
+    if pattern and not any(re.fullmatch(pattern, topic) for topic in existing):
+        logger.warning("topic-pattern %r fits no topic of %s now", pattern, settings.bootstrap_servers)
+    letters = settings.errors_deadletterqueue_topic_name
+    needed = [*settings.topics, *([letters] if letters else [])]
+    missing = [topic for topic in needed if topic not in existing]
+    return [
+        f"Kafka at {settings.bootstrap_servers} has no topic {topic!r} that this client may see:"
+        f" {neighbours(topic, existing)}"
+        for topic in missing
+    ]
+
+
+def letter_max_bytes(settings: Settings, seconds: int = _KAFKA_SECONDS) -> int:
+    """Return the most bytes that a dead letter may take in its topic."""
+    topic = settings.errors_deadletterqueue_topic_name
+    given = settings.properties.get("max.request.size", "")
+    allowed = _USUAL_RECORD_BYTES if topic is None else _max_message_bytes(settings, topic, seconds)
+    return min(allowed, _PRODUCER_BYTES, int(given) if given.isdecimal() else _PRODUCER_BYTES)
+
+
+def _max_message_bytes(settings: Settings, topic: str, seconds: int) -> int:
+    jvm = get_gateway().jvm
+    try:
+        with _admin(settings) as admin:
+            resource = _topic_resource(topic)
+            configs = admin.describeConfigs(jvm.java.util.Collections.singleton(resource)).all()
+            config = configs.get(seconds, jvm.java.util.concurrent.TimeUnit.SECONDS).get(resource)
+            return int(config.get("max.message.bytes").value())
+    except Py4JJavaError as error:
+        why = [message or kind for kind, message in _causes(error)][-1]
+        logger.warning(
+            "Kafka does not tell how large a message may be in topic %r (%s), so dead letters end at %d bytes.",
+            topic, why, _USUAL_RECORD_BYTES,
+        )  # fmt: skip
+        return _USUAL_RECORD_BYTES
+
+
+def _topic_resource(name: str) -> Any:
+    jvm = get_gateway().jvm
+    kind = load_java_class(f"{_KAFKA}common.config.ConfigResource$Type")
+    parameters = to_jarray(jvm.Class, [kind, load_java_class("java.lang.String")])
+    constructor = load_java_class(f"{_KAFKA}common.config.ConfigResource").getConstructor(parameters)
+    return constructor.newInstance(to_jarray(jvm.Object, [jvm.Enum.valueOf(kind, "TOPIC"), name]))
+
+
+def _topics(settings: Settings, seconds: int) -> set[str]:
+    jvm = get_gateway().jvm
+    with _admin(settings) as admin:
+        names = admin.listTopics().names().get(seconds, jvm.java.util.concurrent.TimeUnit.SECONDS)
+        return {str(name) for name in names}
+
+
+@contextmanager
+def _admin(settings: Settings) -> Iterator[Any]:
+    """Open the connector's own, relocated admin client, which py4j's class path does not know."""
+    jvm = get_gateway().jvm
+    if settings.kafka_connector_jar:
+        add_jars_to_context_class_loader([settings.kafka_connector_jar.as_uri()])
+    of_java = jvm.java.util.Properties()
+    for name, value in settings.kafka_properties.items():
+        of_java.setProperty(name, value)
+    parameters = to_jarray(jvm.Class, [load_java_class("java.util.Properties")])
+    create = load_java_class(f"{_KAFKA}clients.admin.AdminClient").getMethod("create", parameters)
+    admin = create.invoke(None, to_jarray(jvm.Object, [of_java]))
+    try:
+        yield admin
+    finally:
+        admin.close(jvm.java.time.Duration.ZERO)
+
+
+def _causes(error: Py4JJavaError) -> Iterator[tuple[str, str]]:
+    cause = error.java_exception
+    while cause is not None:
+        yield cause.getClass().getSimpleName(), cause.getMessage() or ""
+        cause = cause.getCause()
+
+
+def _explain_java(error: Py4JJavaError, settings: Settings, seconds: int) -> str:
+    kinds, messages = zip(*_causes(error), strict=True)
+    servers = settings.bootstrap_servers
+    if kinds[-1] == "ClassNotFoundException":
+        return "Flink has no Kafka connector here: set kafka.connector.jar to flink-sql-connector-kafka's jar."
+    if kinds[-1] == "TimeoutException":
+        return (
+            f"Kafka does not answer at {servers} within {seconds} s: check properties.bootstrap.servers, and"
+            " properties.security.protocol, as Kafka does not answer a client that leaves out TLS or uses it in vain."
+        )
+    # The last may be no more than a file's name; the one before, but for those that repeat it, says what that is about.
+    inner = messages[-1] or kinds[-1]
+    outer = next((message for message in reversed(messages) if message and not message.endswith(inner)), "")
+    message = f"{outer}: {inner}" if outer else inner
+    if "No LoginModule found for org.apache.kafka" in message:
+        message += f", which in Flink's connector is {_SHADED}{message.split()[-1]}"
+    message = _without_secrets(message, settings.kafka_properties).rstrip(".")
+    return f"Kafka at {servers} cannot be used with these properties: {message}."
+
+
+def _without_secrets(text: str, properties: dict[str, str]) -> str:
+    secrets = [value for name, value in properties.items() if is_secret(name) and value]
+    # A JAAS entry is a secret as a whole; of its parts, those are that are called so.
+    for option, value in re.findall(r"""(\w+)\s*=\s*["']([^"']+)["']""", " ".join(secrets)):
+        secrets += [value] if is_secret(option) else []
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,109 @@
+"""What is asked of Qdrant before the job starts, so that a wrong address or key is a sentence, not a hang."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import grpc
+import httpx
+from qdrant_client.grpc import CollectionExistsRequest, CollectionsStub, ListCollectionsRequest
+
+from job.faults import neighbours
+from udfs.qdrant.client import UNWELCOME, Connection, read_api_key
+
+if TYPE_CHECKING:
+    from job.settings import Settings
+
+_QDRANT_SECONDS = 5.0
+_PROBE_SECONDS = 2.0
+
+
+def check_qdrant(settings: Settings) -> list[str]:
+    """Return why the workers could not write to Qdrant from here: nothing if they could."""
+    connection = settings.connection
+    try:
+        metadata = _metadata(connection.key_source)
+    except LookupError as error:
+        return [f"{error}. This check needs the key where the job is started, too, not on the workers only."]
+    with _channel(connection) as channel:
+        try:
+            return _missing_collection(channel, metadata, settings.qdrant_collection_name)
+        except grpc.RpcError as error:
+            return [_explain(error, settings.qdrant_grpc_url, connection)]
+
+
+def _metadata(source: str | None) -> tuple[tuple[str, str], ...]:
+    return (("api-key", read_api_key(source)),) if source else ()
+
+
+def _channel(connection: Connection) -> grpc.Channel:
+    target = f"{connection.host}:{connection.port}"
+    if connection.tls:
+        return grpc.secure_channel(target, grpc.ssl_channel_credentials())
+    return grpc.insecure_channel(target)
+
+
+def _missing_collection(channel: grpc.Channel, metadata: tuple[tuple[str, str], ...], name: str | None) -> list[str]:
+    collections = CollectionsStub(channel)  # type: ignore[no-untyped-call]
+    # A health check would do without a key; a list does not.
+    answer = collections.List(ListCollectionsRequest(), timeout=_QDRANT_SECONDS, metadata=metadata)
+    existing = {description.name for description in answer.collections}
+    if name is None or name in existing:
+        return []
+    exists = CollectionExistsRequest(collection_name=name)  # knows aliases, too
+    if collections.CollectionExists(exists, timeout=_QDRANT_SECONDS, metadata=metadata).result.exists:
+        return []
+    return [f"Qdrant has no collection {name!r}, which qdrant.collection.name asks for: {neighbours(name, existing)}"]
+
+
+def _explain(error: grpc.RpcError, url: str, connection: Connection) -> str:
+    code, details = error.code(), error.details()
+    if code not in UNWELCOME:
+        return _explain_address(url, connection, f"{code.name}, {details}")
+    if connection.key_source is None:
+        return f"Qdrant at {url} wants an API key: set qdrant.api.key to `env:NAME` or `file:/absolute/path`."
+    return f"Qdrant at {url} does not accept the API key that is at {connection.key_source}: {details}."
+
+
+def _explain_address(url: str, connection: Connection, error: str) -> str:
+    """Return what is wrong with an address where no gRPC call came through: gRPC's own words are no help."""
+    has_tls = _speaks_tls(connection.host, connection.port)
+    if has_tls is None:
+        return f"Nothing answers at {url}: check qdrant.grpc.url, and that Qdrant is running."
+    address = f"{'https' if has_tls else 'http'}://{url.partition('://')[2]}"
+    if _is_rest(address):
+        grpc_address = f"{address.rpartition(':')[0]}:6334"
+        return f"{url} is Qdrant's REST port: qdrant.grpc.url needs the gRPC port, which usually is {grpc_address}."
+    if has_tls is not connection.tls:
+        return f"The port of {url} speaks {'TLS' if has_tls else 'no TLS'}: write {address} for qdrant.grpc.url."
+    if "CERTIFICATE_VERIFY_FAILED" in error:
+        return (
+            f"The certificate of {url} is not trusted here: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH may name a file of"
+            " certificates to trust, here and on the workers."
+        )
+    return f"Qdrant at {url} does not answer: {error}."
+
+
+def _speaks_tls(host: str, port: int) -> bool | None:
+    """Say whether a port speaks TLS, trusted or not; None if nobody listens there."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), timeout=_PROBE_SECONDS) as connected:
+            try:
+                context.wrap_socket(connected, server_hostname=host).close()
+            except OSError:
+                return False
+            return True
+    except OSError:
+        return None
+
+
+def _is_rest(url: str) -> bool:
+    try:
+        # Nothing secret is sent, so the certificate does not matter.
+        return "qdrant" in httpx.get(url, timeout=_PROBE_SECONDS, verify=False, trust_env=False).json()["title"]  # noqa: S501
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return False

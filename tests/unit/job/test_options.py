@@ -1,0 +1,94 @@
+"""What the parts of the path are told, made of what the user set."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from job.arguments import load_settings
+from job.options import default_flink_options, given_flink_options, pipeline_options
+from udfs.core.dead_letters import LetterRules
+from udfs.core.error_limit import ErrorLimit
+from udfs.core.messages import ParseRules
+from udfs.dead_letters import DeadLetterOptions
+from udfs.qdrant.client import Connection
+
+LEAST = ["--topics=docs", "--properties.bootstrap.servers=kafka:9092", "--qdrant.grpc.url=http://qdrant"]
+TOLERANT = ["--errors.tolerance=all", "--errors.deadletterqueue.topic.name=letters"]
+
+
+def test_both_stages_are_told_what_they_need() -> None:
+    """Rules, lanes, sizes, patience and the way to Qdrant are those of the settings."""
+    settings = load_settings(
+        [
+            *(*LEAST, "--qdrant.collection.name=mine", "--sink.record.max-size=2 mb", "--sink.batch.max-size=7"),
+            *("--sink.flush-buffer.size=1 mb", "--sink.requests.max-inflight=3", "--sink.retry.max-time=2 min"),
+            *("--lanes=5", "--qdrant.api.key=env:KEY", "--sink.request.timeout=9 s"),
+        ]
+    )
+    options = pipeline_options(settings, parallelism=2, letter_max_bytes=1000)
+    connection = Connection("qdrant", 6334, tls=False, key_source="env:KEY", timeout_seconds=9)
+    assert options.source == settings.connector_options
+    assert options.parse.rules == ParseRules("mine", 2 * 2**20)
+    assert (options.parse.lanes, options.write.max_in_flight) == (5, 3)
+    for stage in (options.parse, options.write):
+        assert (stage.limits.max_count, stage.limits.max_bytes) == (7, 2**20)
+        assert stage.limits.max_bytes_under_way == 4 * 2**20
+        assert stage.connection == connection
+        assert stage.retry.max_seconds == 120
+
+
+def test_by_default_outages_are_waited_out_and_lanes_follow_the_parallelism() -> None:
+    """Without a time limit there is none, and there are 16 lanes for each slot."""
+    options = pipeline_options(load_settings(LEAST), parallelism=3, letter_max_bytes=1000)
+    assert (options.write.retry.max_seconds, options.parse.retry.max_seconds) == (None, None)
+    assert options.parse.lanes == 48
+
+
+def test_without_tolerance_nobody_knows_dead_letters() -> None:
+    """Neither a stage nor the path has any."""
+    options = pipeline_options(load_settings(LEAST), parallelism=1, letter_max_bytes=1000)
+    assert (options.parse.dead_letters, options.write.dead_letters, options.dead_letters) == (None, None, None)
+
+
+def test_with_tolerance_both_stages_know_what_dead_letters_look_like() -> None:
+    """The name of the job, the size that the topic takes and the limit reach the workers."""
+    limit = ["--errors.limit.share=0.5", "--errors.limit.count=7", "--errors.limit.window=90 s"]
+    settings = load_settings([*LEAST, *TOLERANT, *limit, "--job.name=my-job"])
+    options = pipeline_options(settings, parallelism=1, letter_max_bytes=1000)
+    expected = DeadLetterOptions(LetterRules("my-job", 1000), ErrorLimit(0.5, 7, 90))
+    assert (options.parse.dead_letters, options.write.dead_letters) == (expected, expected)
+
+
+@pytest.mark.parametrize("given", [[], ["--properties.max.request.size=77"]], ids=["not given", "given"])
+def test_the_producer_takes_what_the_topic_takes(given: list[str]) -> None:
+    """Kafka's producer would refuse what is larger than its own limit, whatever the topic says."""
+    settings = load_settings([*LEAST, *TOLERANT, *given])
+    options = pipeline_options(settings, parallelism=1, letter_max_bytes=5_000_000)
+    assert options.dead_letters == {
+        **(settings.dead_letter_options or {}),
+        "properties.max.request.size": "5000000",
+    }
+
+
+def test_the_options_of_the_stages_can_be_sent() -> None:
+    """Workers get them pickled; the key of Qdrant is not in them."""
+    settings = load_settings([*LEAST, *TOLERANT, "--qdrant.api.key=env:KEY"])
+    options = pipeline_options(settings, parallelism=1, letter_max_bytes=1000)
+    assert pickle.loads(pickle.dumps(options)) == options  # noqa: S301 - our own
+
+
+def test_options_of_flink_are_those_that_were_set() -> None:
+    """What the user set wins over the cluster's own options; the rest is only what this job would rather have."""
+    settings = load_settings([*LEAST, "--parallelism=2", "--execution.checkpointing.interval=5 s", "--flink.a.b=c"])
+    assert given_flink_options(settings) == {
+        "a.b": "c",
+        "parallelism.default": "2",
+        "execution.checkpointing.interval": "5000",
+    }
+    assert default_flink_options(load_settings(LEAST)) == {
+        "execution.checkpointing.interval": "10000",
+        "python.fn-execution.bundle.time": "1000",
+        "python.fn-execution.bundle.size": "10000",
+    }
