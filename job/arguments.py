@@ -26,7 +26,7 @@ __all__ = ["SettingsError", "help_text", "load_settings"]
 _PROPERTIES = "properties."
 _HANDED_ON = (_PROPERTIES, "flink.")  # what follows is not ours to know
 _LONGEST_NAME = 200
-_HEADINGS = {"topics": "Source: Kafka", "qdrant.grpc.url": "Sink: Qdrant", "job.name": "Job: Flink"}
+HEADINGS = {"topics": "Source: Kafka", "qdrant.grpc.url": "Sink: Qdrant", "job.name": "Job: Flink"}
 
 
 @dataclass
@@ -76,7 +76,7 @@ def help_text(width: int, fields: Mapping[str, FieldInfo] = FIELDS) -> str:
     wrapper = textwrap.TextWrapper(min(width, 100), " " * 6, " " * 6, break_on_hyphens=False, break_long_words=False)
     lines = ["Give settings as `--name value`, or in a YAML file by `--config job.yaml`. Arguments win over the file."]
     for name, info in fields.items():
-        lines += ["", _HEADINGS[name]] if name in _HEADINGS else []
+        lines += ["", HEADINGS[name]] if name in HEADINGS else []
         default = "required" if info.is_required() else f"default: {info.default}" if info.default else "optional"
         lines += [f"  --{name}  ({default})", *wrapper.wrap(info.description or "")]
     return "\n".join(lines)

@@ -51,9 +51,9 @@ def check_kafka(settings: Settings, seconds: int = _KAFKA_SECONDS) -> list[str]:
 def letter_max_bytes(settings: Settings, seconds: int = _KAFKA_SECONDS) -> int:
     """Return the most bytes that a dead letter may take in its topic."""
     topic = settings.errors_deadletterqueue_topic_name
-    given = settings.properties.get("max.request.size", "")
     allowed = _USUAL_RECORD_BYTES if topic is None else _max_message_bytes(settings, topic, seconds)
-    return min(allowed, _PRODUCER_BYTES, int(given) if given.isdecimal() else _PRODUCER_BYTES)
+    given = [settings.properties.get(name, "") for name in ("max.request.size", "buffer.memory")]
+    return min(allowed, _PRODUCER_BYTES, *(int(size) for size in given if size.isdecimal()))
 
 
 def _max_message_bytes(settings: Settings, topic: str, seconds: int) -> int:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Batches under way per subtask, open ones included. With more collections than this in one bundle each would get
 # requests of a point or two, so it is high; what bounds memory is the bytes under way.
 _MAX_BATCHES = 4096
+# An outage of Kafka is waited out, as one of Qdrant is; the producer would give up after one or two minutes.
+_WAITING = {"max.block.ms": str(2**31 - 1), "delivery.timeout.ms": str(2**31 - 1)}
+_OF_CONSUMERS = "interceptor.classes"  # a producer takes other ones by this name
 # Those of Flink's options that are settings of this job too: name and field.
 _FLINK = {
     "parallelism.default": "parallelism",
@@ -72,7 +75,7 @@ def pipeline_options(settings: Settings, parallelism: int, letter_max_bytes: int
 
 
 def _dead_letters(settings: Settings, max_bytes: int) -> DeadLetterOptions | None:
-    if settings.dead_letter_options is None:
+    if settings.errors_deadletterqueue_topic_name is None:
         return None
     window = settings.errors_limit_window.total_seconds()
     limit = ErrorLimit(settings.errors_limit_share, settings.errors_limit_count, window)
@@ -80,9 +83,16 @@ def _dead_letters(settings: Settings, max_bytes: int) -> DeadLetterOptions | Non
 
 
 def _sink(settings: Settings, max_bytes: int) -> dict[str, str] | None:
-    # Kafka's producer has a limit of its own, which may be lower than the topic's.
-    options = settings.dead_letter_options
-    return options and {**options, "properties.max.request.size": str(max_bytes)}
+    if settings.errors_deadletterqueue_topic_name is None:
+        return None
+    given = {name: value for name, value in settings.properties.items() if name != _OF_CONSUMERS}
+    fixed = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "acks": "all",  # or a barrier would pass before Kafka has them safe
+        "max.request.size": str(max_bytes),
+    }
+    properties = {f"properties.{name}": value for name, value in {**_WAITING, **given, **fixed}.items()}
+    return {"topic": settings.errors_deadletterqueue_topic_name, **properties}
 
 
 def _seconds(duration: timedelta | None) -> float | None:

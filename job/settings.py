@@ -214,14 +214,6 @@ class Settings(BaseModel):
         return {**what, **properties, **{name: as_flink_writes(value) for name, value in scan.items()}}
 
     @property
-    def dead_letter_options(self) -> dict[str, str] | None:
-        """What Flink's Kafka connector is given to write dead letters; None if there are none."""
-        if self.errors_deadletterqueue_topic_name is None:
-            return None
-        properties = {f"properties.{name}": value for name, value in self.kafka_properties.items()}
-        return {"topic": self.errors_deadletterqueue_topic_name, **properties}
-
-    @property
     def connection(self) -> Connection:
         """How the workers reach Qdrant."""
         url = urlsplit(self.qdrant_grpc_url)

@@ -75,6 +75,6 @@ class DeadLetters:
         window = self._window
         if window and window.add(self._clock(), messages, refused):
             raise TooManyRefusedError(
-                f"{window.refused} of the last {window.messages} messages were refused, which is more than errors.limit"
-                f" allows: something else is wrong than single messages. The last one: {self._last}"
+                f"{window.refused} of the last {window.messages} messages were refused, and errors.limit is reached:"
+                f" something else is wrong than single messages. The last one: {self._last}"
             )

@@ -5,7 +5,6 @@ Knows no Flink, so that the parse stage and the dry run (`job.validate`) judge b
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, TypeAlias
 
 from udfs.core.messages import ParseRules, parse_message
@@ -56,7 +55,9 @@ class Intake:
         """Ask for the collections that these are for, but for those; return which they were."""
         named = {outcome.collection for outcome in outcomes if not isinstance(outcome, Refusal)}
         names = [name for name in named if name not in but]
-        self._schemas.update(zip(names, await asyncio.gather(*map(describe, names)), strict=True))
+        for name in names:
+            # One after another: it is rare, and in an outage each that waits would say so.
+            self._schemas[name] = await describe(name)
         return set(names)
 
     def _judged(self, outcomes: Iterable[Operation | Refusal]) -> list[Operation | Refusal]:

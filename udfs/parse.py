@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyflink.common import Row, Types
 
 from udfs.accounts import Account
-from udfs.core.dead_letters import DeadLetter, Record, packed
+from udfs.core.dead_letters import DeadLetter, Record, in_parcels, packed
 from udfs.core.operations import Origin, Upsert
 from udfs.core.parcels import KeyedParcel, Parcel
 from udfs.core.refusals import Refusal
@@ -31,9 +33,11 @@ if TYPE_CHECKING:
     from udfs.dead_letters import DeadLetterOptions
     from udfs.qdrant.collections import Descriptions
 
+logger = logging.getLogger(__name__)
+
 # A KeyedParcel.
 PARCEL = Types.ROW([Types.STRING(), Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
-_DESCRIPTIONS_IN_FLIGHT = 4
+_DESCRIPTIONS_IN_FLIGHT = 1
 
 
 def write_key_of(row: Row) -> str:
@@ -79,6 +83,7 @@ class ParseStage(Stage[Any, Row]):
         """Open the account; the connection is opened by the first batch, on the loop that uses it."""
         self._account = Account("parse", "read", metrics=metrics)
         self._dead_letters = DeadLetters(self._options.dead_letters, "parse")
+        logger.info("The parse stage opens with %s", self._options)
         self._intake: Intake | None = None
 
     def group_of(self, _record: Row) -> str:
@@ -86,9 +91,10 @@ class ParseStage(Stage[Any, Row]):
         return ""
 
     def size_of(self, record: Row) -> tuple[int, int]:
-        """Count one message and the bytes of its key and value."""
-        key, value = record[0], record[1]
-        return 1, len(key or b"") + len(value or b"")
+        """Count one message and the bytes of its key, value and headers."""
+        key, value, headers = record[0], record[1], record[6]
+        in_headers = sum(len(name) + len(text or b"") for name, text in headers.items()) if headers else 0
+        return 1, len(key or b"") + len(value or b"") + in_headers
 
     async def handle(self, _group: str, records: list[Row]) -> list[Row]:
         """Return one row per write key, in the layout of `PARCEL`."""
@@ -109,10 +115,10 @@ class ParseStage(Stage[Any, Row]):
 
     def _rows_of_letters(self, letters: list[DeadLetter]) -> Iterator[Row]:
         """Yield dead letters by the way that everything goes, so that the same barrier is behind them."""
-        if letters:
-            # Any lane will do, as they have no order to keep; unlike ones use unlike writers.
-            lane = self._account["read"] % self._options.lanes
-            yield Row(*KeyedParcel(write_key(DEAD_LETTERS, lane), len(letters), packed(letters)))
+        for parcel in in_parcels(letters, self.limits.max_bytes):
+            # Any lane will do, as they have no order to keep.
+            lane = random.randrange(self._options.lanes)  # noqa: S311 - no secret
+            yield Row(*KeyedParcel(write_key(DEAD_LETTERS, lane), len(parcel), packed(parcel)))
 
     def _opened(self) -> Intake:
         if self._intake is None:

@@ -6,6 +6,7 @@ before its older one is acknowledged. Unlike collections are written side by sid
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from udfs.core.batching import BatchLimits
     from udfs.dead_letters import DeadLetterOptions
     from udfs.qdrant.delivery import Points, Refused
+
+logger = logging.getLogger(__name__)
 
 # A DeadLetter.
 _BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
@@ -75,6 +78,7 @@ class WriteStage(Stage["Row", "Row"]):
         names = ("written", "deleted", "superseded", "deadLettered")
         self._account = Account("write", *names, codes=CODES, metrics=metrics)
         self._dead_letters = DeadLetters(self._options.dead_letters, "write")
+        logger.info("The write stage opens with %s", self._options)
         self._delivery: Delivery | None = None
 
     def group_of(self, row: Row) -> str:

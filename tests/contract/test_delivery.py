@@ -18,6 +18,7 @@ from udfs.core.retry import Backoff
 from udfs.core.vectors import read_vectors
 from udfs.qdrant.client import PointsClient
 from udfs.qdrant.delivery import Delivered, Delivery
+from udfs.qdrant.judge import judge
 from udfs.qdrant.patience import Patience, RetryOptions
 
 if TYPE_CHECKING:
@@ -119,20 +120,12 @@ def test_several_culprits_leave_everything_else_in_effect(collection: Collection
 
 
 def test_a_point_that_the_server_cannot_read_is_refused_alone(collection: Collection) -> None:
-    """INTERNAL again and again, where the collection takes other writes, is a refusal of that one point."""
+    """INTERNAL that says that the request cannot be decoded is a refusal of that one point."""
     collection.create()
     delivered = collection.deliver([deep(5) if number == 5 else good(number) for number in range(20)])
-    assert refused(delivered) == [(5, "refused-by-qdrant", f"Qdrant said INTERNAL: {TOO_DEEP.details}")]
+    assert refused(delivered) == [(5, "refused-by-qdrant", f"Qdrant said {judge(TOO_DEEP).reason}")]
     assert delivered.written == 19
     assert collection.payloads().keys() == set(range(20)) - {5}
-
-
-def test_a_point_in_doubt_is_refused_where_the_rate_is_limited(collection: Collection) -> None:
-    """A rate limit lower than the question whether the collection takes writes is no outage."""
-    collection.create(strict_mode_config=models.StrictModeConfig(enabled=True, write_rate_limit=5))
-    delivered = collection.deliver([good(1), deep(2)])
-    assert [found.operation.id for found in delivered.refused] == [2]
-    assert collection.payloads().keys() == {1}
 
 
 def test_what_only_strict_mode_refuses_is_found(collection: Collection) -> None:

@@ -64,6 +64,11 @@ SIZES = {
     "more than it": ("letters-large", [], 20_000_000),
     "more than the producer holds": ("letters-huge", [], 32 * 2**20),
     "less than the topic by the producer": ("letters-large", ["--properties.max.request.size=3000000"], 3_000_000),
+    "less than the topic by the producer's memory": (
+        "letters-large",
+        ["--properties.buffer.memory=4000000"],
+        4_000_000,
+    ),
     "more than the topic by the producer": ("letters-small", ["--properties.max.request.size=3000000"], 2000),
 }
 

@@ -75,7 +75,7 @@ def test_the_store_in_memory_answers_as_qdrant_does(qdrant: Qdrant, collection: 
     store = MemoryPoints({collection: 2})
     expected = asyncio.run(real())
     assert asyncio.run(written(store, collection)) == expected
-    actions = [Action.DONE] * 5 + [Action.REFUSED] * 3 + [Action.DOUBT] + [Action.ABSENT] * 2
+    actions = [Action.DONE] * 5 + [Action.REFUSED] * 4 + [Action.ABSENT] * 2
     assert [judge(answer).action for answer in expected] == actions
     with closing(qdrant.client()) as client:
         records, _ = client.scroll(collection, limit=99)

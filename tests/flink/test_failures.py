@@ -179,6 +179,6 @@ def test_when_nearly_every_message_is_bad_the_job_fails(
     ended = run_job(*job_arguments(kafka, qdrant, topic), *tolerant, *limit, folder=tmp_path)
     assert ended.code == 1
     assert ended.stderr.startswith(
-        "The job failed. 90 of the last 100 messages were refused, which is more than errors.limit allows: something "
-        "else is wrong than single messages. The last one: The message at topic"
+        "The job failed. 90 of the last 100 messages were refused, and errors.limit is reached: something else "
+        "is wrong than single messages. The last one: The message at topic"
     )

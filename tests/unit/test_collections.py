@@ -81,7 +81,7 @@ def test_a_name_that_the_server_does_not_take_is_unknown_too() -> None:
 
 @pytest.mark.parametrize("answer", [UNAVAILABLE, FAULT], ids=["away", "a fault of its own"])
 def test_an_outage_is_waited_out(answer: Answer) -> None:
-    """However often the same answer comes, a description is never doubted: there is no message to blame."""
+    """However often the same answer comes, nobody is refused for it."""
     assert describe(Recovering([answer] * 50), "docs") == {"": VectorConfig(Dense, 2)}
 
 

@@ -62,8 +62,8 @@ def test_too_many_refusals_end_the_job() -> None:
     with pytest.raises(TooManyRefusedError) as too_many:
         some.check(900, 900)
     assert str(too_many.value) == (
-        "900 of the last 1000 messages were refused, which is more than errors.limit allows: something else is wrong"
-        " than single messages. The last one: The message at topic 'messages', partition 3, offset 1799 was refused"
+        "900 of the last 1000 messages were refused, and errors.limit is reached: something else is wrong than single"
+        " messages. The last one: The message at topic 'messages', partition 3, offset 1799 was refused"
         ' (id-negative): "id" is -4711; no'
     )
 

@@ -18,12 +18,22 @@ ANSWERS = [
     pytest.param(Answer(StatusCode.UNAVAILABLE), Action.RETRY, id="away"),
     pytest.param(Answer(StatusCode.DEADLINE_EXCEEDED), Action.RETRY, id="too slow"),
     pytest.param(Answer(StatusCode.RESOURCE_EXHAUSTED, retry_after=3), Action.RETRY, id="rate limit"),
-    pytest.param(Answer(StatusCode.INTERNAL), Action.DOUBT, id="internal error"),
+    pytest.param(Answer(StatusCode.INTERNAL, "Too many open files"), Action.RETRY, id="internal error"),
+    pytest.param(
+        Answer(StatusCode.INTERNAL, "failed to decode Protobuf message: Value.kind: recursion limit reached"),
+        Action.REFUSED,
+        id="not to be decoded",
+    ),
+    pytest.param(
+        Answer(StatusCode.RESOURCE_EXHAUSTED, "grpc: received message larger than max (5000000 vs. 4194304)"),
+        Action.REFUSED,
+        id="a proxy's limit of size",
+    ),
     pytest.param(Answer(StatusCode.UNKNOWN), Action.RETRY, id="unknown error"),
     pytest.param(Answer(StatusCode.CANCELLED), Action.RETRY, id="cancelled on the way"),
     pytest.param(Answer(StatusCode.ABORTED), Action.RETRY, id="aborted"),
     pytest.param(Answer(StatusCode.UNAUTHENTICATED), Action.RETRY, id="key refused, perhaps being rotated"),
-    pytest.param(Answer(StatusCode.PERMISSION_DENIED), Action.RETRY, id="key without the right"),
+    pytest.param(Answer(StatusCode.PERMISSION_DENIED), Action.FORBIDDEN, id="key without the right, or expired"),
     pytest.param(Answer(StatusCode.INVALID_ARGUMENT), Action.REFUSED, id="wrong point"),
     pytest.param(Answer(StatusCode.NOT_FOUND), Action.ABSENT, id="no such collection"),
     pytest.param(Answer(StatusCode.UNIMPLEMENTED), Action.RETRY, id="a proxy's 404"),
@@ -34,7 +44,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("answer", "action"), ANSWERS)
 def test_an_answer_has_one_consequence(answer: Answer, action: Action) -> None:
-    """Only `Completed` is done, only what speaks of the request itself is refused, and only INTERNAL is in doubt."""
+    """Only `Completed` is done, and only what speaks of the request itself is refused."""
     assert judge(answer).action is action
 
 

@@ -112,10 +112,31 @@ def test_a_refused_message_leaves_as_a_dead_letter_with_everything_it_had() -> N
 
 def test_dead_letters_use_all_writers() -> None:
     """Those of one batch stay together, those of unlike batches need not meet one writer."""
-    batches = [records([Message(None, None)] * count) for count in (1, 2, 1, 3, 2)]
-    _, rows = parsed(MemoryPoints({}), *batches)
-    assert len(rows) == len(batches)
-    assert len({write_key_of(row) for row in rows}) > 1
+    _, rows = parsed(MemoryPoints({}), *(records([Message(None, None)] * 2) for _ in range(100)))
+    assert [KeyedParcel(*row).length for row in rows] == [2] * 100
+    assert len({write_key_of(row) for row in rows}) == LANES, "by chance, one in 10**12 times"
+
+
+def test_large_dead_letters_leave_in_parcels_of_the_size_of_a_batch() -> None:
+    """However large the messages are, what travels is no larger than a batch of points."""
+    messages = [Message(b"k", b"x" * 400_000)] * 7
+    _, rows = parsed(MemoryPoints({}), records(messages))
+    assert [KeyedParcel(*row).length for row in rows] == [2, 2, 2, 1]
+    _, letters = delivered(MemoryPoints({}), rows)
+    assert [Message(letter.key, letter.value) for letter in letters] == messages
+
+
+@pytest.mark.parametrize(
+    ("row", "size"),
+    [
+        pytest.param(Row(b"key", b"value", "t", 0, 0, None, {"ab": b"c", "d": None}), 12, id="everything"),
+        pytest.param(Row(None, None, "t", 0, 0, None, None), 0, id="nothing"),
+        pytest.param(Row(None, None, "t", 0, 0, None, {}), 0, id="no headers"),
+    ],
+)
+def test_a_record_counts_with_all_its_bytes(row: Row, size: int) -> None:
+    """Key, value and headers: all of them are held while the batch fills."""
+    assert ParseStage(PARSE).size_of(row) == (1, size)
 
 
 def test_headers_that_are_not_there_are_none() -> None:

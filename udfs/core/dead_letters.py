@@ -9,7 +9,7 @@ import pickle
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from udfs.core.operations import Origin
     from udfs.core.refusals import Refusal
@@ -89,7 +89,9 @@ def dead_letter(record: Record, refusal: Refusal, stage: str, rules: LetterRules
         **({f"{OURS}rendered": "true"} if is_rendered else {}),
     }
     texts: dict[str, bytes | None] = {name: text.encode(errors="replace") for name, text in why.items()}
-    return _fitted(DeadLetter(record.key, record.value, {**record.headers, **texts}), texts, rules.max_bytes)
+    # A dead letter that was produced again and is refused again must not tell of the first time.
+    own = {name: text for name, text in record.headers.items() if not name.startswith((CONNECT, OURS))}
+    return _fitted(DeadLetter(record.key, record.value, {**own, **texts}), texts, rules.max_bytes)
 
 
 def _fitted(letter: DeadLetter, why: Mapping[str, bytes | None], max_bytes: int) -> DeadLetter:
@@ -107,6 +109,20 @@ def _fitted(letter: DeadLetter, why: Mapping[str, bytes | None], max_bytes: int)
         if omitted.size <= max_bytes:
             break
     return omitted
+
+
+def in_parcels(letters: Iterable[DeadLetter], max_bytes: int) -> Iterator[list[DeadLetter]]:
+    """Divide dead letters, in their order, into parcels of so many bytes at most, or of a single one that is larger."""
+    parcel: list[DeadLetter] = []
+    size = 0
+    for letter in letters:
+        if parcel and size + letter.size > max_bytes:
+            yield parcel
+            parcel, size = [], 0
+        parcel.append(letter)
+        size += letter.size
+    if parcel:
+        yield parcel
 
 
 def packed(letters: Sequence[DeadLetter]) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ErrorLimit:
-    """The refusals that one subtask of a stage puts up with: more than both of these within the window are too many.
+    """The refusals that one subtask of a stage does not put up with: both of these, or more, within the window.
 
     Attributes:
         share: Of the messages within the window, in 0…1.

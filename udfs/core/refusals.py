@@ -126,6 +126,10 @@ _BY_COLLECTION = {
         "Qdrant has no collection and no alias of that name",
         "Correct the name, or create the collection and send the message again.",
     ),
+    "collection-forbidden": Code(
+        "the API key is accepted, but gives no access to a collection of that name",
+        "Correct the name, or grant the key that collection.",
+    ),
     "vector-unknown": Code(
         "the collection has no vector of that name",
         "Use a name that the collection has; a vector without a name is one of its own.",

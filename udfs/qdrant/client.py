@@ -15,6 +15,7 @@ from qdrant_client.grpc import (
     CollectionsStub,
     DeletePoints,
     GetCollectionInfoRequest,
+    ListCollectionsRequest,
     PointsIdsList,
     PointsOperationResponse,
     PointsSelector,
@@ -109,7 +110,8 @@ class PointsClient:
             "/qdrant.Points/Upsert", response_deserializer=PointsOperationResponse.FromString
         )
         self._delete = PointsStub(self._channel).Delete  # type: ignore[no-untyped-call]
-        self._get = CollectionsStub(self._channel).Get  # type: ignore[no-untyped-call]
+        collections = CollectionsStub(self._channel)  # type: ignore[no-untyped-call]
+        self._get, self._list = collections.Get, collections.List
 
     async def upsert(self, collection: str, points: Sequence[bytes]) -> Answer:
         """Upsert points, each as `encode_upsert` made it, and wait until they are applied."""
@@ -127,6 +129,11 @@ class PointsClient:
         if response is None:
             return answer, CollectionParams()
         return Answer(StatusCode.OK, status=UpdateStatus.Completed), response.result.config.params
+
+    async def is_welcome(self) -> bool:
+        """Tell whether the API key is accepted, for whatever it is good: this list holds what it gives access to."""
+        answer, _ = await self._call(self._list, ListCollectionsRequest())
+        return answer.code is StatusCode.OK
 
     async def _answer(self, call: Any, request: Any) -> Answer:
         answer, response = await self._call(call, request)

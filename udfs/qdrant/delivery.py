@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from grpc import StatusCode
+
 from udfs.core.failures import MessageRefusedError
 from udfs.core.parcels import Histories, Operation
 from udfs.core.refusals import Refusal
-from udfs.qdrant.judge import Action, Verdict, judge
-from udfs.qdrant.patience import ALIKE_ANSWERS
+from udfs.qdrant.collections import Descriptions
+from udfs.qdrant.judge import Action, Answer, judge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from udfs.core.operations import PointId
-    from udfs.qdrant.judge import Answer
+    from udfs.qdrant.judge import Verdict
     from udfs.qdrant.patience import Patience
 
     Send = Callable[[Sequence[Operation]], Awaitable[Answer]]
 
 _FINAL = frozenset({Action.DONE, Action.REFUSED, Action.ABSENT})
 _FINAL_FOR_MANY = _FINAL | {Action.SPLIT}
-# So many points are spread over every shard, but for those of very large clusters.
-_PROBES = 64
-_ALIKE_WHILE_HALVING = 1
 
 
-class Points(Protocol):
-    """What is needed of Qdrant: two calls that answer, and never raise, when all is applied or will not be."""
+class Points(Descriptions, Protocol):
+    """What is needed of Qdrant: calls that answer, and never raise, when all is applied or will not be."""
 
     async def upsert(self, collection: str, points: Sequence[bytes]) -> Answer:
         """Upsert serialised points."""
@@ -109,11 +107,12 @@ class Delivery:
                 refused += await self._isolate(collection, partial(send, collection), part)
         return refused
 
-    async def _isolate(
-        self, collection: str, send: Send, operations: Sequence[Operation], alike: int | None = None
-    ) -> list[Refused]:
+    async def _isolate(self, collection: str, send: Send, operations: Sequence[Operation]) -> list[Refused]:
         """Send operations; if they are refused, halve until each culprit is alone."""
-        verdict = await self._settled(collection, send, operations, alike)
+        # Nothing newer of this collection is sent meanwhile.
+        what = f"{len(operations)} operations of collection {collection!r}"
+        final = _FINAL if len(operations) == 1 else _FINAL_FOR_MANY
+        verdict = await self._patience.settled(partial(send, operations), what, final)
         if verdict.action is Action.DONE:
             return []
         if verdict.action is Action.ABSENT:
@@ -121,40 +120,32 @@ class Delivery:
         if len(operations) == 1:
             return self._refuse(operations, Refusal("refused-by-qdrant", "", _said(verdict)))
         middle = len(operations) // 2
-        # Where the whole was in doubt for long, its halves need not be; but for the last, which decides.
-        shorter = _ALIKE_WHILE_HALVING if verdict.action is Action.DOUBT else None
-        first = await self._isolate(collection, send, operations[:middle], shorter)
-        return first + await self._isolate(collection, send, operations[middle:], shorter)
+        first = await self._isolate(collection, send, operations[:middle])
+        return first + await self._isolate(collection, send, operations[middle:])
 
     def _refuse(self, operations: Sequence[Operation], refusal: Refusal) -> list[Refused]:
         if not self._is_tolerant:
             raise MessageRefusedError(operations[0].origin, refusal)
         return [Refused(operation, refusal) for operation in operations]
 
-    async def _settled(
-        self, collection: str, send: Send, operations: Sequence[Operation], alike: int | None
-    ) -> Verdict:
-        """Return the final verdict on a request. Nothing newer of this collection is sent meanwhile."""
-        is_alone = len(operations) == 1
-        return await self._patience.settled(
-            partial(send, operations),
-            f"{len(operations)} operations of collection {collection!r}",
-            _FINAL if is_alone else _FINAL_FOR_MANY,
-            partial(self._takes_others, collection),
-            ALIKE_ANSWERS if is_alone or alike is None else alike,
-        )
-
-    async def _takes_others(self, collection: str) -> bool:
-        """Tell whether the collection takes writes: points that cannot exist are deleted on every shard of it."""
-        answer = await self._points.delete(collection, [str(uuid.uuid4()) for _ in range(_PROBES)])
-        # One whose rate limit is lower than that says so, which is an answer, too.
-        return judge(answer).action in (Action.DONE, Action.SPLIT)
-
     async def _upsert(self, collection: str, operations: Sequence[Operation]) -> Answer:
-        return await self._points.upsert(collection, [operation.point or b"" for operation in operations])
+        answer = await self._points.upsert(collection, [operation.point or b"" for operation in operations])
+        return await self._confirmed(collection, answer)
 
     async def _delete(self, collection: str, operations: Sequence[Operation]) -> Answer:
-        return await self._points.delete(collection, [operation.id for operation in operations])
+        answer = await self._points.delete(collection, [operation.id for operation in operations])
+        return await self._confirmed(collection, answer)
+
+    async def _confirmed(self, collection: str, answer: Answer) -> Answer:
+        """Return the answer, unless it says that there is no such collection and there is one.
+
+        In a cluster a peer may say so that has not caught up yet, which is to be waited out.
+        """
+        if judge(answer).action is not Action.ABSENT:
+            return answer
+        description, _ = await self._points.describe(collection)
+        is_there = judge(description).action is Action.DONE
+        return Answer(StatusCode.UNAVAILABLE, f"{answer.details} But it exists.") if is_there else description
 
 
 def _said(verdict: Verdict) -> str:

@@ -8,6 +8,10 @@ from enum import Enum
 from grpc import StatusCode
 from qdrant_client.grpc import UpdateStatus
 
+from udfs.core.refusals import shortened
+
+_LONGEST_REASON = 400
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -33,8 +37,8 @@ class Action(Enum):
     RETRY = "retry"  # the same request again, later
     SPLIT = "split"  # less at a time
     REFUSED = "refused"  # something in this request can never be written
+    FORBIDDEN = "forbidden"  # the same request again, later: a key may be put right; or it is not for this collection
     ABSENT = "absent"  # there is no such collection, so nothing in this request can be written
-    DOUBT = "doubt"  # the same request again, later; but an answer that stays the same may mean a refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,19 @@ class Verdict:
 # is transient, for waiting harms nobody and refusing wrongly does. FAILED_PRECONDITION is a lock or a shard that is not
 # ready (StorageError to tonic::Status in qdrant 1.16), UNIMPLEMENTED is how gRPC reads a proxy's 404; that the server
 # is a Qdrant was checked before the job started.
-# INTERNAL is a fault of the server's own, mostly; but 1.16.3 answers so to a payload that is nested too deeply.
 _ACTIONS = {
     StatusCode.INVALID_ARGUMENT: Action.REFUSED,
     StatusCode.NOT_FOUND: Action.ABSENT,
-    StatusCode.INTERNAL: Action.DOUBT,
+    StatusCode.PERMISSION_DENIED: Action.FORBIDDEN,
+}
+
+# The same in words, where the status alone says less. INTERNAL is a fault of the server's own, however often it comes:
+# 1.16.3 says so to every upsert, but not to deletes, when it has no file descriptors left. But it also says so to what
+# it cannot decode, such as a payload nested too deeply. RESOURCE_EXHAUSTED is a limit in time, but for proxies that
+# limit the size of a message.
+_REFUSING_WORDS = {
+    StatusCode.INTERNAL: "failed to decode Protobuf message",
+    StatusCode.RESOURCE_EXHAUSTED: "message larger than max",
 }
 
 
@@ -64,7 +76,10 @@ def judge(answer: Answer) -> Verdict:
         if answer.status == UpdateStatus.Completed:
             return Verdict(Action.DONE)
         return Verdict(Action.RETRY, f"Qdrant answered OK with status {_status_name(answer.status)}, not Completed")
-    reason = f"{answer.code.name}: {answer.details}"
+    reason = f"{answer.code.name}: {shortened(answer.details, _LONGEST_REASON)}"
+    words = _REFUSING_WORDS.get(answer.code)
+    if words is not None and words in answer.details:
+        return Verdict(Action.REFUSED, reason)
     if answer.code is StatusCode.RESOURCE_EXHAUSTED and answer.retry_after is None:
         # Measured on 1.16.3: a request with more points than the rate limit holds, which waiting alone never helps.
         return Verdict(Action.SPLIT, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 from dataclasses import dataclass, field
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from udfs.qdrant.judge import Answer
 
 logger = logging.getLogger(__name__)
-
-# With the usual back-off, these and one more take some ten seconds: longer than a restart of a shard or a full queue
-# answers so.
-ALIKE_ANSWERS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,46 +43,34 @@ class Patience:
         self._options = options
         self._in_flight = asyncio.Semaphore(max_in_flight)
 
-    async def settled(
-        self,
-        send: Callable[[], Awaitable[Answer]],
-        what: str,
-        final: Container[Action],
-        is_well: Callable[[], Awaitable[bool]] | None = None,
-        alike: int = ALIKE_ANSWERS,
-    ) -> Verdict:
-        """Send the request until its verdict is final, or is a doubt that stays the same though all else is well.
+    async def settled(self, send: Callable[[], Awaitable[Answer]], what: str, final: Container[Action]) -> Verdict:
+        """Send the request until its verdict is final.
 
         Args:
             send: Sends it once.
             what: What it is, for the log.
             final: The verdicts that end the waiting.
-            is_well: Tells whether Qdrant is well but for this request; without it, a doubt is waited out.
-            alike: How many times in a row a doubt must be there before that is asked; once more after it decides.
 
         Raises:
             StoreError: if that takes longer than `sink.retry.max-time`.
         """
         loop = asyncio.get_running_loop()
-        started, attempt, row, last, was_well = loop.time(), 0, 0, "", False
-        while True:
+        started = loop.time()
+        for attempt in itertools.count():
             # The place is given back while this waits: a collection in trouble must not keep the others from theirs.
             async with self._in_flight:
                 verdict = judge(await send())
-            attempt, row, last = attempt + 1, (row + 1 if verdict.reason == last else 1), verdict.reason
-            # That all else is well must be known before the last answer: an outage may end between the two.
-            if verdict.action in final or (row > alike and was_well):
-                return verdict
-            is_doubtful = verdict.action is Action.DOUBT and row >= alike
-            was_well = is_doubtful and is_well is not None and await is_well()
+            if verdict.action in final:
+                break
             jitter = random.random()  # noqa: S311 - no secret
-            wait = verdict.retry_after or self._options.backoff.seconds(attempt - 1, jitter)
-            self._check(attempt, loop.time() - started, wait, verdict)
+            wait = verdict.retry_after or self._options.backoff.seconds(attempt, jitter)
+            self._check(attempt + 1, loop.time() - started, wait, verdict)
             logger.warning(
                 "Qdrant at %s: attempt %d for %s failed, next in %.1f s: %s",
-                self._address, attempt, what, wait, verdict.reason,
+                self._address, attempt + 1, what, wait, verdict.reason,
             )  # fmt: skip
             await asyncio.sleep(wait)
+        return verdict
 
     def _check(self, attempt: int, waited: float, wait: float, verdict: Verdict) -> None:
         limit = self._options.max_seconds

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfs.core.dead_letters import DeadLetter, LetterRules, Record, dead_letter, packed, unpacked
+from udfs.core.dead_letters import DeadLetter, LetterRules, Record, dead_letter, in_parcels, packed, unpacked
 from udfs.core.operations import Origin
 from udfs.core.refusals import Refusal
 
-ROOMY = LetterRules("my-job", 10**9)
+ROOMY, SMALL = LetterRules("my-job", 10**9), LetterRules("my-job", 5000)
 ORIGIN = Origin("messages", 3, 17)
 REFUSAL = Refusal("id-negative", "id", '"id" is -1; ü')
 OMITTED = ["value", "key and value", "key, value and headers"]
@@ -62,10 +62,12 @@ def test_the_message_is_kept_as_it_was(record: Record) -> None:
     assert all(name.startswith(("__connect.errors.", "qdrant.errors.")) for name in added)
 
 
-def test_what_an_earlier_dead_letter_said_is_replaced() -> None:
-    """A dead letter that is sent again and refused again says why it was refused this time."""
-    again = Record(None, None, {"qdrant.errors.code": b"old", "__connect.errors.offset": b"4", "mine": b"1"}, ORIGIN)
-    assert letter_of(again).headers == {**letter_of(Record(None, None, {}, ORIGIN)).headers, "mine": b"1"}
+def test_what_an_earlier_dead_letter_said_is_not_repeated() -> None:
+    """A dead letter that is sent again and refused again says why it was refused this time, and nothing else."""
+    once = dead_letter(Record(b"k", b"v" * 9000, {"mine": b"1"}, ORIGIN), REFUSAL, "write", SMALL, is_rendered=True)
+    assert {"qdrant.errors.rendered", "qdrant.errors.omitted"} <= once.headers.keys()
+    again = Record(once.key, once.value, {**once.headers, "__connect.errors.exception.stacktrace": b"at"}, ORIGIN)
+    assert letter_of(again).headers == letter_of(again._replace(headers={"mine": b"1"})).headers
 
 
 def test_half_a_character_in_the_reason_ends_no_job() -> None:
@@ -182,3 +184,14 @@ def test_letters_arrive_as_they_were_packed(letters: list[DeadLetter]) -> None:
     """On the way from parse to write nothing about them changes."""
     assert unpacked(packed(letters)) == letters
     assert all(type(letter) is DeadLetter for letter in unpacked(packed(letters)))
+
+
+@given(st.lists(RECORDS.map(letter_of), max_size=8), st.integers(1, 3000))
+def test_parcels_are_as_large_as_they_may_be(letters: list[DeadLetter], max_bytes: int) -> None:
+    """Every letter is in one of them, in its order; only one that is too large by itself makes a parcel too large."""
+    parcels = list(in_parcels(letters, max_bytes))
+    assert [letter for parcel in parcels for letter in parcel] == letters
+    assert all(parcels), "an empty parcel"
+    sizes = [sum(letter.size for letter in parcel) for parcel in parcels]
+    assert all(size <= max_bytes or len(parcel) == 1 for size, parcel in zip(sizes, parcels, strict=True))
+    assert all(size + after[0].size > max_bytes for size, after in zip(sizes, parcels[1:], strict=False))

@@ -61,15 +61,35 @@ def test_with_tolerance_both_stages_know_what_dead_letters_look_like() -> None:
     assert (options.parse.dead_letters, options.write.dead_letters) == (expected, expected)
 
 
-@pytest.mark.parametrize("given", [[], ["--properties.max.request.size=77"]], ids=["not given", "given"])
-def test_the_producer_takes_what_the_topic_takes(given: list[str]) -> None:
-    """Kafka's producer would refuse what is larger than its own limit, whatever the topic says."""
-    settings = load_settings([*LEAST, *TOLERANT, *given])
-    options = pipeline_options(settings, parallelism=1, letter_max_bytes=5_000_000)
-    assert options.dead_letters == {
-        **(settings.dead_letter_options or {}),
+def test_dead_letters_go_to_the_same_kafka() -> None:
+    """Their producer gets the properties of the Kafka client, but for those that would be harmful to it."""
+    more = ["--properties.security.protocol=SSL", "--properties.interceptor.classes=x.ForConsumers"]
+    settings = load_settings([*LEAST, *TOLERANT, *more])
+    assert pipeline_options(settings, parallelism=1, letter_max_bytes=5_000_000).dead_letters == {
+        "topic": "letters",
+        "properties.bootstrap.servers": "kafka:9092",
+        "properties.security.protocol": "SSL",
+        "properties.acks": "all",
         "properties.max.request.size": "5000000",
+        "properties.max.block.ms": "2147483647",
+        "properties.delivery.timeout.ms": "2147483647",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        pytest.param("max.request.size", "77", "5000000", id="what the topic takes counts"),
+        pytest.param("acks", "1", "all", id="a barrier waits for all replicas"),
+        pytest.param("delivery.timeout.ms", "99", "99", id="how patient it is may be chosen"),
+    ],
+)
+def test_a_property_of_the_producer_is_fixed_where_it_must_be(name: str, given: str, expected: str) -> None:
+    """What keeps dead letters safe is not up to the settings; the rest is."""
+    settings = load_settings([*LEAST, *TOLERANT, f"--properties.{name}={given}"])
+    sink = pipeline_options(settings, parallelism=1, letter_max_bytes=5_000_000).dead_letters
+    assert sink is not None
+    assert sink[f"properties.{name}"] == expected
 
 
 def test_the_options_of_the_stages_can_be_sent() -> None:

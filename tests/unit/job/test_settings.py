@@ -164,25 +164,6 @@ def test_the_connector_gets_what_was_set_in_its_own_words() -> None:
     assert "topic" not in load_settings([*LEAST[1:], "--topic-pattern=a.*"]).connector_options
 
 
-def test_dead_letters_go_to_the_same_kafka() -> None:
-    """Their connector gets their topic and every property of the Kafka client; without tolerance there is none."""
-    settings = load_settings(
-        [
-            *(*LEAST, "--errors.tolerance=all", "--errors.deadletterqueue.topic.name=letters"),
-            "--properties.security.protocol=SSL",
-        ]
-    )
-    assert settings.dead_letter_options == {
-        "topic": "letters",
-        "properties.bootstrap.servers": "kafka:9092",
-        "properties.group.id": "kafka-flink-qdrant",
-        "properties.auto.offset.reset": "earliest",
-        "properties.security.protocol": "SSL",
-    }
-    assert load_settings(LEAST).dead_letter_options is None
-    assert "letters" not in str(settings.connector_options)
-
-
 @pytest.mark.parametrize("width", [80, 200])
 def test_help_names_every_setting_its_default_and_its_meaning(width: int) -> None:
     """Help leaves nothing out, and its text fits the terminal."""
