@@ -9,26 +9,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyflink.datastream import DataStream
 
 
 def label_source(stream: DataStream, uid: str, name: str) -> None:
-    """Label a table source, and what turns its rows into this stream."""
-    chain = _unlabelled(_transformation(stream))
-    _set_uids(reversed(chain), uid)
-    chain[-1].setName(name)
+    """Label a table source, and the operators that make this stream of its rows."""
+    _label(reversed(_unlabelled(_transformation(stream))), uid, name)
 
 
 def label_sink(transformation: Any, uid: str, name: str) -> None:
-    """Label a table sink, and what turns a stream into its rows."""
-    chain = _unlabelled(transformation)
-    _set_uids(chain, uid)
-    chain[0].setName(name)
+    """Label a table sink, and the operator that makes its rows of a stream."""
+    _label(_unlabelled(transformation), uid, name)
 
 
 def label_key(stream: DataStream, uid: str) -> None:
-    """Label the operator that computes the keys of a keyed stream; by its name PyFlink finds it again."""
-    _set_uids(_unlabelled(_transformation(stream)), uid)
+    """Give a uid to the operator that computes the keys of a stream; its name is one that PyFlink looks for."""
+    _label(_unlabelled(_transformation(stream)), uid, None)
 
 
 def _transformation(stream: DataStream) -> Any:
@@ -43,11 +41,14 @@ def _unlabelled(last: Any) -> list[Any]:
     return chain
 
 
-def _set_uids(chain: Any, uid: str) -> None:
+def _label(chain: Iterable[Any], uid: str, name: str | None) -> None:
+    """Label a connector, which is the first of the chain, and its helpers."""
     # What only distributes records is no operator, and takes no uid.
     operators = [transformation for transformation in chain if _is_operator(transformation)]
     for number, operator in enumerate(operators):
         operator.setUid(f"{uid}-{number}" if number else uid)
+        if name is not None:
+            operator.setName(f"rows {number}" if number else name)
 
 
 def _is_operator(transformation: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach what the tests start: a shell's background jobs, such as a CI's, inherit it as ignored."""
+    """Prepare for busy machines and for shells."""
+    # A shell's background jobs, such as a CI's, inherit it as ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Each test has a time limit of its own; an example that took long on a busy machine says nothing of the code.
+    hypothesis.settings.register_profile("no deadline", deadline=None)
+    hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from grpc import StatusCode
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qdrant_client import grpc
 from qdrant_client.grpc import UpdateStatus
@@ -89,7 +89,6 @@ OPERATIONS = st.lists(
 TRANSIENT = st.lists(st.sampled_from([AWAY, PENDING, TOO_MUCH]), max_size=6)
 
 
-@settings(deadline=None)
 @given(OPERATIONS, TRANSIENT)
 def test_each_id_has_the_newest_operation_that_was_accepted(
     operations: list[Upsert | Delete], transient: list[Answer]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyflink.common import Row
 
@@ -213,7 +213,6 @@ SIZES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(MESSAGES, st.integers(1, 15), SIZES, SIZES)
 def test_every_message_is_accounted_for_once(
     messages: list[Message], cut: int, sizes: dict[str, int], changed: dict[str, int]

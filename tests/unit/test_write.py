@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from grpc import StatusCode
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyflink.common import Row
 from qdrant_client.grpc import UpdateStatus
@@ -84,7 +84,6 @@ CUTS = st.lists(st.integers(1, 7), max_size=30)
 FAILURES = st.lists(st.sampled_from([AWAY, Answer(StatusCode.OK, status=UpdateStatus.Acknowledged)]), max_size=6)
 
 
-@settings(deadline=None)
 @given(operations=OPERATIONS, cuts=CUTS, failures=FAILURES)
 def test_what_is_left_is_the_last_operation_on_each_id(
     operations: list[Upsert | Delete], cuts: list[int], failures: list[Answer]

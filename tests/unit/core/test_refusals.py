@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pickle
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfs.core.refusals import CODES, FIXES, MAX_FIELD, MAX_SHOWN, SAID_BY, RefusedError, refused, shortened, shown
+from udfs.core.refusals import CODES, FIXES, MAX_FIELD, MAX_SHOWN, RefusedError, refused, shortened, shown
 
-README = Path(__file__).parents[3] / "README.md"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -35,30 +33,6 @@ def test_codes_can_be_labels(code: str) -> None:
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", code)
     assert re.fullmatch(r"[^|\n]*[^|\n.]", CODES[code])
     assert re.fullmatch(r"[^|\n]*\.", FIXES[code])
-
-
-SPEAKERS = {
-    "parse": "Known from the message alone:",
-    "collection": "Known from the collection's description, before sending:",
-    "qdrant": "Known only to Qdrant:",
-}
-
-
-def tables() -> str:
-    """Return what README says of the codes, in Markdown."""
-    lines: list[str] = []
-    for speaker, heading in SPEAKERS.items():
-        lines += ["", heading, "", "| code | what is wrong | how to fix it |", "|---|---|---|"]
-        lines += [f"| `{code}` | {CODES[code]} | {FIXES[code]} |" for code in CODES if SAID_BY[code] == speaker]
-    return "\n".join([*lines, "", ""])
-
-
-def test_readme_explains_every_code() -> None:
-    """README has the tables of codes; if one has changed, put there what `tables()` returns."""
-    _, _, rest = README.read_text(encoding="utf-8").partition("<!-- begin of the codes, kept by test_refusals.py -->\n")
-    written, end, _ = rest.partition("<!-- end of the codes -->")
-    assert end
-    assert written == tables()
 
 
 @pytest.mark.parametrize(
