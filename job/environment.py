@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
+from pyflink.pyflink_gateway_server import find_java_executable
 from pyflink.util.java_utils import get_j_env_configuration
 
 from job.durations import read_duration
@@ -64,6 +66,22 @@ def prepare_local_workers() -> None:
     _prepend("PYTHONPATH", ROOT)
     # By its name, on PATH: Flink's pyflink-udf-runner.sh breaks on a space in the path of Python.
     _prepend("PATH", Path(sys.executable).parent)
+
+
+def start_java() -> str | None:
+    """Start Flink's JVM, unless `flink run` has; return why it does not start, if so."""
+    try:
+        get_gateway()
+    except OSError as error:
+        why = f"cannot be run ({error.strerror})"
+    except RuntimeError as error:  # PyFlink's, with all that Java wrote
+        why = f"says: {str(error).partition('Stderr:')[2].strip().partition(chr(10))[0]}"
+    else:
+        return None
+    return (
+        f"Flink needs Java 17 or 21, and `{find_java_executable()}` {why}. Install it (Debian:"
+        " openjdk-17-jre-headless), and see that it is on PATH or that JAVA_HOME names its folder."
+    )
 
 
 def create(given: Mapping[str, str], fallback: Mapping[str, str]) -> StreamExecutionEnvironment:

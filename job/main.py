@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JJavaError
-from pyflink.table import StreamTableEnvironment
+try:
+    from py4j.protocol import Py4JJavaError
+    from pyflink.table import StreamTableEnvironment
 
-from job import environment, pipeline
-from job.arguments import SettingsError, load_settings
-from job.kafka_check import check_kafka, letter_max_bytes
-from job.options import default_flink_options, given_flink_options, pipeline_options
-from job.qdrant_check import check_qdrant
+    from job import environment, pipeline
+    from job.arguments import SettingsError, load_settings
+    from job.kafka_check import check_kafka, letter_max_bytes
+    from job.options import default_flink_options, given_flink_options, pipeline_options
+    from job.qdrant_check import check_qdrant
+    from job.traces import explain
+except ModuleNotFoundError as missing:
+    # Said here, as whatever could say it better may be what is missing.
+    if missing.name in ("job", "udfs"):
+        advice = (
+            "Run `python -m job.main` in the folder of this project, or `flink run` with `-pyfs dist/job.zip`, the zip"
+            " that ./scripts/package builds."
+        )
+    else:
+        advice = (
+            "Use .venv/bin/python, which ./scripts/demo sets up, or install what requirements.lock lists; `flink run"
+            " -pyclientexec` names the Python of the client."
+        )
+    print(f"The job was not started: {sys.executable} finds no module {missing.name!r}. {advice}", file=sys.stderr)  # noqa: T201 - to the person who started the job
+    sys.exit(2)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +50,8 @@ def main(argv: Sequence[str]) -> int:
     except SettingsError as error:
         return _refuse(error.faults)
     environment.prepare_local_workers()
+    if fault := environment.start_java():
+        return _refuse([fault])
     try:
         stream = environment.create(given_flink_options(settings), default_flink_options(settings))
     except Py4JJavaError as error:
@@ -56,7 +73,7 @@ def _execute(stream: StreamExecutionEnvironment, settings: Settings) -> int:
     try:
         stream.execute(settings.job_name)
     except Py4JJavaError as error:
-        _say(f"The job failed. {_sentence(str(error))}")
+        _say(f"The job failed. {explain(str(error))}")
         return FAILED
     return OK
 
@@ -68,15 +85,6 @@ def _refuse(faults: Sequence[str]) -> int:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201 - to the person who started the job
-
-
-def _sentence(trace: str) -> str:
-    """Return the sentence that a worker ended the job with; where it was none of ours, the root cause and the trace."""
-    ours = re.search(r"udfs\.(?:core\.failures|batches)\.\w+: (.+)", trace)
-    if ours:
-        return ours.group(1)
-    causes: list[str] = re.findall(r"^Caused by: (.+)", trace, re.MULTILINE)
-    return f"{causes[-1] if causes else 'Flink said:'}\n\n{trace}"
 
 
 if __name__ == "__main__":

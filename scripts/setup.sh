@@ -26,7 +26,7 @@ missing() {
 step() {
     local what="$1" log="$root/target/setup.log" started=$SECONDS
     shift
-    mkdir -p "$root/target"
+    writable
     printf '%s … ' "$what" >&2
     # Bash ignores `set -e` in what `if` runs: these functions chain with && instead.
     if "$@" >"$log" 2>&1 </dev/null; then
@@ -34,14 +34,28 @@ step() {
     else
         printf 'failed. The end of %s:\n' "$log" >&2
         tail -n 30 "$log" >&2
+        roomy
         exit 1
     fi
+}
+
+writable() {
+    { mkdir -p "$root/target" && : >"$root/target/setup.log"; } 2>/dev/null ||
+        missing "Packages, jars and Qdrant are put below $root, where nothing can be written. Copy the project to a folder of yours."
+}
+
+# Ends the script if the disk is full: the log had no room to say it.
+roomy() {
+    local free
+    free="$(df -Pm "$root" | awk 'NR == 2 { print $4 }')"
+    ((${free:-9999} >= 100)) ||
+        missing "Only $free MB are free in $root, and what is installed there takes about 1,100 MB. Make room and try again."
 }
 
 setup_java() {
     local java="java" version
     [[ -z "${JAVA_HOME:-}" ]] || java="$JAVA_HOME/bin/java"
-    version="$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')" || version=""
+    version="$("$java" -version 2>&1 | sed -n 's/.*version "\(1\.\)\{0,1\}\([0-9]*\).*/\2/p')" || version=""
     # Flink's scripts ask for the security manager, which Java 24 no longer has.
     ((${version:-0} >= 17 && ${version:-0} < 24)) ||
         missing "Java 17 or 21 is needed, and \`$java\` is ${version:-not there}. Install it (Debian: openjdk-17-jre-headless), or set JAVA_HOME."

@@ -26,6 +26,7 @@ from scripts.stack.flink_rest import FlinkRest
 from scripts.stack.kafka import Kafka
 from scripts.stack.processes import LOCALHOST, ROOT, Process, StackError, exit_on_sigterm, free_port, wait_until
 from scripts.stack.qdrant import Qdrant
+from scripts.stack.server import blamed
 from scripts.stack.workload import FORMATS, Difference, Workload, compare, create_collections, generate, produce
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def main(argv: Sequence[str]) -> int:
     console = Console(stderr=options.json)
     try:
         return _run(options, console)
-    except StackError as error:
+    except (StackError, OSError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
@@ -144,6 +145,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         folder = Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True)))
         starting = threads.submit(servers.enter_context, Kafka())
         qdrant, kafka = servers.enter_context(Qdrant()), starting.result()
+        servers.enter_context(blamed(kafka, qdrant))
         demo = Demo(console, kafka, qdrant, FlinkRest(f"http://{LOCALHOST}:{free_port()}"), folder)
         console.print(f"Kafka is up at {kafka.bootstrap}, Qdrant at {qdrant.grpc_url} (gRPC).")
         demo.prepare(workload)

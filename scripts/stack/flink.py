@@ -1,4 +1,4 @@
-"""A real Flink session cluster for the demo and the tests, from the distribution that apache-flink installs."""
+"""A real Flink cluster for the demo and the tests, from the distribution that apache-flink installs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ _JOB_ID = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
 
 
 class FlinkCluster(FlinkRest):
-    """A standalone session cluster on 127.0.0.1: one JobManager and some TaskManagers, each a process of its own.
+    """A standalone cluster on 127.0.0.1: one JobManager and some TaskManagers, each a process of its own.
 
     Args:
         task_managers: how many to start with.
         slots: task slots of each.
         config: Flink settings, over those that the local stack chooses.
         env: variables for the cluster's processes, Python workers included.
+        application: what follows `standalone-job.sh start-foreground`, for a JobManager that runs this one job and ends
+            with it; without, the cluster waits for jobs. Paths must be absolute.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class FlinkCluster(FlinkRest):
         slots: int = 2,
         config: Mapping[str, object] | None = None,
         env: Mapping[str, str] | None = None,
+        application: Sequence[str] = (),
     ) -> None:
         rest_port = free_port()
         super().__init__(f"http://{LOCALHOST}:{rest_port}")
@@ -48,6 +51,7 @@ class FlinkCluster(FlinkRest):
         self._home.prepare(rest_port, slots, config or {})
         self._env = {**(env or {}), **self._home.environment()}
         self._initial_task_managers = task_managers
+        self._application = application
         self._job_manager: Process | None = None
         self._task_managers: list[Process] = []
 
@@ -122,7 +126,8 @@ class FlinkCluster(FlinkRest):
 
     def _start(self) -> None:
         log = self.log_dir / "jobmanager.out"
-        self._job_manager = self._launch("The JobManager", log, "jobmanager.sh", ["start-foreground"])
+        script = "standalone-job.sh" if self._application else "jobmanager.sh"
+        self._job_manager = self._launch("The JobManager", log, script, ["start-foreground", *self._application])
         for _ in range(self._initial_task_managers):
             self._launch_task_manager()
         for process in [self._job_manager, *self._task_managers]:

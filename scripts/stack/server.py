@@ -5,15 +5,19 @@ from __future__ import annotations
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.stack.processes import Process, StackError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typing_extensions import Self
 
 _START_SECONDS = 60
+_ROOM_MB = 200
 
 
 class Server(ABC):
@@ -25,6 +29,7 @@ class Server(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
+        _require_room(tempfile.gettempdir())
         self.home = Path(tempfile.mkdtemp(prefix=f"{name.lower()}-"))
         self.log = self.home / f"{name.lower()}.log"
         self._process: Process | None = None
@@ -61,6 +66,11 @@ class Server(ABC):
         self._process = self._launch()
         self._process.wait_ready(self._is_ready, _START_SECONDS)
 
+    def check(self) -> None:
+        """Raise StackError, with the log's end, if the server has ended by itself."""
+        if self._process:
+            self._process.check()
+
     def stop(self) -> None:
         """Stop the server in good order. Harmless when it is not running."""
         if self._process:
@@ -77,3 +87,24 @@ class Server(ABC):
         """Start again, on the same ports and storage, stopping first what still runs."""
         self.stop()
         self.start()
+
+
+@contextmanager
+def blamed(*servers: Server) -> Iterator[None]:
+    """Let an error inside be told as the end of a server, with its log, if one of these has ended by itself."""
+    try:
+        yield
+    except Exception:
+        for server in servers:
+            server.check()
+        raise
+
+
+def _require_room(folder: str) -> None:
+    # On a full disk each server fails in another way, and few of them say why.
+    free = shutil.disk_usage(folder).free // 2**20
+    if free < _ROOM_MB:
+        raise StackError(
+            f"Only {free} MB are free in {folder}, and each server wants {_ROOM_MB}. Make room there, or name another"
+            " folder in TMPDIR."
+        )

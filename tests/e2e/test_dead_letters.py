@@ -34,6 +34,7 @@ NEIGHBOURS = 200  # good messages before each case that is refused, and behind i
 HEADERS = {"of-the-producer": b"\xff\0", "empty": b""}
 VECTOR = [0.5, -0.5] * 8
 BAD_ONE = "a bad one"
+LEAST_TELLING = 10  # characters; shorter ones may stand in a log for other reasons
 USUAL_LIMIT = 1_048_588  # of a topic, by Kafka's default
 UNTOUCHED = ("", "")  # neither rendered again nor left out
 
@@ -96,6 +97,7 @@ def test_every_case(trial: Trial, kafka: Kafka) -> None:
     for letter in found:
         check(letter, traffic.refused[letter.origin])
     check_accounts(trial, job, Counter(letter.code for letter in found))
+    check_logs(trial)
 
 
 @pytest.mark.timeout(180)
@@ -193,6 +195,15 @@ def check_accounts(trial: Trial, job: Job, codes: Counter[str]) -> None:
     by_code = {name.split(".")[1]: count for name, count in accounts.items() if name.startswith("code.") and count}
     assert by_code == codes
     assert accounts["deadLettered"] == codes.total()
+
+
+def check_logs(trial: Trial) -> None:
+    """Fail unless the logs tell of the first refusals, and of no message what was in it."""
+    log = "".join(file.read_text(errors="replace") for file in trial.cluster.log_dir.iterdir())
+    assert "First dead letter of parse with code id-uuid: topic" in log
+    assert "The write stage opens with WriteOptions(connection=Connection(" in log
+    texts = {(case.value or b"").decode(errors="replace") for case in CASES}
+    assert [text for text in texts if len(text) > LEAST_TELLING and text in log] == []
 
 
 def settled(accounts: Counter[str]) -> int:

@@ -1,0 +1,27 @@
+"""Operators keep their state whatever else of the job changes, because each has a uid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.minicluster import job_arguments, run_job
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scripts.stack.kafka import Kafka
+    from scripts.stack.qdrant import Qdrant
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def test_no_operator_is_without_a_uid(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
+    """With dead letters, and so with all operators that there can be, Flink need not make one up."""
+    for topic in ("uids", "uids-dead"):
+        kafka.create_topic(topic)
+    dead_letters = ("--errors.tolerance=all", "--errors.deadletterqueue.topic.name=uids-dead")
+    strict = ("--flink.pipeline.auto-generate-uids=false", "--scan.bounded.mode=latest-offset")
+    ended = run_job(*job_arguments(kafka, qdrant, "uids"), *dead_letters, *strict, folder=tmp_path)
+    assert (ended.code, ended.stderr) == (0, "")
