@@ -52,4 +52,4 @@ def trial(cluster: FlinkCluster, kafka: Kafka, package: Path, tmp_path: Path) ->
         client = stack.enter_context(closing(qdrant.client()))
         create_collections(client)
         topic = stack.enter_context(closing(Topic(kafka, f"e2e-{secrets.token_hex(4)}")))
-        yield stack.enter_context(closing(Trial(cluster, topic, proxy, client, package, tmp_path)))
+        yield stack.enter_context(closing(Trial(cluster, topic, proxy, qdrant, client, package, tmp_path)))

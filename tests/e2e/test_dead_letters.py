@@ -16,7 +16,7 @@ import pytest
 from scripts.stack.workload import Message, Point, as_stored, generate
 from tests.cases import CASES, PREPARATION, REFUSED, Case, create_collections, points_left
 from tests.e2e.judging import in_parts, must_hold
-from tests.e2e.letters import create_letters_topic, letters_in
+from tests.e2e.letters import create_letters_topic, letters_in, tolerant
 from tests.e2e.trial import PARTITIONS
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Origin
@@ -157,11 +157,6 @@ def replace_task_manager(trial: Trial) -> None:
     trial.cluster.add_task_manager()
     at_work = os.getpgid(trial.cluster.python_worker_pids()[0])
     trial.cluster.kill_task_manager(trial.cluster.task_manager_pids().index(at_work))
-
-
-def tolerant(letters: str) -> tuple[str, ...]:
-    """Return the settings that make dead letters of bad messages."""
-    return "--errors.tolerance=all", f"--errors.deadletterqueue.topic.name={letters}"
 
 
 def check(letter: Letter, case: Case) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from scripts.stack.flink import FlinkCluster
     from scripts.stack.kafka import Kafka
+    from scripts.stack.qdrant import Qdrant
     from tests.support.grpc_proxy import GrpcProxy
 
 PARTITIONS = 4
@@ -134,6 +135,7 @@ class Trial:
     cluster: FlinkCluster
     topic: Topic
     proxy: GrpcProxy
+    qdrant: Qdrant
     client: QdrantClient
     package: Path
     folder: Path
