@@ -249,6 +249,8 @@ def test_flink_runs_a_job_in_python_workers_and_stops_it_with_a_savepoint(flink:
 @pytest.mark.timeout(120)
 def test_flink_says_why_a_job_was_not_submitted(flink: FlinkCluster, tmp_path: Path) -> None:
     """What the client's Python said stands in the error."""
-    (tmp_path / "faulty.py").write_text("raise SystemExit('The setting lanes is not a number.')")
+    # Flink looks once whether Python is alive (PythonEnvUtils), and says no more if it has gone by then.
+    faulty = "import time; time.sleep(1); raise SystemExit('The setting lanes is not a number.')"
+    (tmp_path / "faulty.py").write_text(faulty)
     with pytest.raises(StackError, match="The setting lanes is not a number"):
         flink.run_job(["-py", tmp_path / "faulty.py"])
