@@ -46,9 +46,10 @@ class Intake:
         asked = await self._ask(self._describe, outcomes, self._schemas.keys())
         judged = self._judged(outcomes)
         refused = [outcome for outcome, verdict in zip(outcomes, judged, strict=True) if verdict is not outcome]
-        if await self._ask(self._describe, refused, asked):
+        asked_again = await self._ask(self._describe, refused, asked)
+        if asked_again:
             judged = self._judged(outcomes)
-        self._forget_refused()
+        self._forget_refused(asked | asked_again)
         return judged
 
     async def _ask(self, describe: Describe, outcomes: Iterable[Operation | Refusal], but: Container[str]) -> set[str]:
@@ -69,6 +70,8 @@ class Intake:
             return schema
         return fault_of(operation, schema) if isinstance(operation, Upsert) else None
 
-    def _forget_refused(self) -> None:
+    def _forget_refused(self, asked: Iterable[str]) -> None:
         """Keep only what exists: names that are made up would fill the memory."""
-        self._schemas = {name: schema for name, schema in self._schemas.items() if not isinstance(schema, Refusal)}
+        for name in asked:
+            if isinstance(self._schemas[name], Refusal):
+                del self._schemas[name]

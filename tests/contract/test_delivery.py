@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from qdrant_client import models
 
-from tests.support.cases import nested
 from tests.support.generated import encoded
+from tests.support.operations import deep, delete, good, wrong
 from tests.support.store import TOO_DEEP, connection_to
 from udfs.core.operations import Delete, Upsert
 from udfs.core.retry import Backoff
@@ -71,26 +71,6 @@ def collection(qdrant: Qdrant) -> Iterator[Collection]:
         some = Collection(qdrant, client)
         yield some
         client.delete_collection(some.name)
-
-
-def good(point_id: int, version: int = 0) -> Upsert:
-    """Return a point that the server takes."""
-    return Upsert("", point_id, read_vectors([1, 1]), {"version": version})
-
-
-def wrong(point_id: int) -> Upsert:
-    """Return a point of another size."""
-    return Upsert("", point_id, read_vectors([1, 1, 1]), {})
-
-
-def deep(point_id: int) -> Upsert:
-    """Return a point that no parser lets pass: protobuf does not read it."""
-    return Upsert("", point_id, read_vectors([1, 1]), nested(40))
-
-
-def delete(point_id: int) -> Delete:
-    """Return a delete."""
-    return Delete("", point_id)
 
 
 def refused(delivered: Delivered) -> list[tuple[int | str, str, str]]:

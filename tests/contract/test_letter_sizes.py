@@ -14,6 +14,7 @@ from job.arguments import load_settings
 from job.kafka_check import letter_max_bytes
 from scripts.stack.kafka import JARS
 from scripts.stack.processes import LOCALHOST, free_port
+from tests.support.topics import tolerant
 from udfs.core.dead_letters import DeadLetter, LetterRules, Record, dead_letter
 from udfs.core.operations import Origin
 from udfs.core.refusals import Refusal
@@ -51,11 +52,6 @@ def settings(bootstrap: str, *more: str) -> Settings:
     """Return settings with a topic for dead letters, or none."""
     servers = ("--properties.bootstrap.servers", bootstrap, "--qdrant.grpc.url=http://nowhere")
     return load_settings(["--topics=docs", *servers, f"--kafka.connector.jar={JAR}", *more])
-
-
-def tolerant(topic: str) -> tuple[str, ...]:
-    """Return the settings for a topic of dead letters."""
-    return "--errors.tolerance=all", f"--errors.deadletterqueue.topic.name={topic}"
 
 
 SIZES = {

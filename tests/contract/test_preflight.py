@@ -20,6 +20,7 @@ from job.qdrant_check import check_qdrant
 from scripts.stack.kafka import JARS, Kafka
 from scripts.stack.processes import LOCALHOST, free_port, is_listening
 from scripts.stack.qdrant import Qdrant
+from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -267,15 +268,11 @@ def test_each_missing_topic_is_named_with_its_neighbours(kafka: SaslKafka) -> No
 
 def test_a_missing_topic_for_dead_letters_is_said(kafka: SaslKafka) -> None:
     """It must be there before the first message is refused, for then it would be too late."""
-    assert _kafka_faults(kafka.bootstrap, *_tolerant("documents")) == []
-    assert _kafka_faults(kafka.bootstrap, *_tolerant("docments")) == [
+    assert _kafka_faults(kafka.bootstrap, *tolerant("documents")) == []
+    assert _kafka_faults(kafka.bootstrap, *tolerant("docments")) == [
         f"Kafka at {kafka.bootstrap} has no topic 'docments' that this client may see: did you mean documents or docs?"
     ]
-    assert len(_kafka_faults(kafka.bootstrap, "--topics=x", *_tolerant("y"))) == 2
-
-
-def _tolerant(topic: str) -> tuple[str, ...]:
-    return "--errors.tolerance=all", f"--errors.deadletterqueue.topic.name={topic}"
+    assert len(_kafka_faults(kafka.bootstrap, "--topics=x", *tolerant("y"))) == 2
 
 
 @pytest.mark.parametrize(("pattern", "warned"), [("doc.*", 0), ("doc", 1)])

@@ -42,11 +42,6 @@ def create_letters_topic(kafka: Kafka, name: str) -> str:
     return name
 
 
-def tolerant(letters: str) -> tuple[str, ...]:
-    """Return the settings that make dead letters of bad messages."""
-    return "--errors.tolerance=all", f"--errors.deadletterqueue.topic.name={letters}"
-
-
 def letters_in(kafka: Kafka, topic: str) -> list[Letter]:
     """Return all dead letters that are in the topic now."""
     partition = TopicPartition(topic, 0, 0)

@@ -16,8 +16,9 @@ import pytest
 from scripts.stack.workload import Message, Point, as_stored, generate
 from tests.cases import CASES, PREPARATION, REFUSED, Case, create_collections, points_left
 from tests.e2e.judging import in_parts, must_hold
-from tests.e2e.letters import create_letters_topic, letters_in, tolerant
+from tests.e2e.letters import create_letters_topic, letters_in
 from tests.e2e.trial import PARTITIONS
+from tests.support.topics import tolerant
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Origin
 from udfs.core.refusals import SAID_BY

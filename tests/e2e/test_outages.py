@@ -9,8 +9,9 @@ import pytest
 
 from scripts.stack.workload import generate
 from tests.e2e.judging import in_parts, must_hold
-from tests.e2e.letters import create_letters_topic, letters_in, tolerant
+from tests.e2e.letters import create_letters_topic, letters_in
 from tests.e2e.trial import PARTITIONS
+from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
     from scripts.stack.kafka import Kafka

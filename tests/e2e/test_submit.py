@@ -20,6 +20,7 @@ from tests.e2e.judging import in_parts, must_hold
 from tests.e2e.letters import create_letters_topic
 from tests.e2e.trial import PARTITIONS, Job
 from tests.support.minicluster import Program
+from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,7 +169,6 @@ def test_other_settings(trial: Trial, kafka: Kafka) -> None:
     letters = create_letters_topic(kafka, f"{trial.topic.name}-dead")
     # Where a partition starts whose offset is not found in the savepoint: behind what is in the topic by then.
     latest = "--scan.startup.mode=latest-offset"
-    to_letters = ("--errors.tolerance=all", f"--errors.deadletterqueue.topic.name={letters}")
     # Or else Flink misses the operator that wrote dead letters, and whose state it has.
     back = "--flink.execution.state-recovery.ignore-unclaimed-state=true"
 
@@ -177,7 +177,7 @@ def test_other_settings(trial: Trial, kafka: Kafka) -> None:
     job.wait_for(lambda: sum(trial.topic.committed().values()) > 0, "some messages to be committed")
     savepoint = trial.cluster.stop_with_savepoint(job.id, trial.folder / "savepoints")
     trial.topic.produce(second)
-    job = trial.submit(2, latest, *to_letters, "--lanes=3", "--sink.batch.max-size=7", savepoint=savepoint)
+    job = trial.submit(2, latest, *tolerant(letters), "--lanes=3", "--sink.batch.max-size=7", savepoint=savepoint)
     savepoint = trial.cluster.stop_with_savepoint(job.id, trial.folder / "savepoints")
     trial.topic.produce(third)
     trial.submit(3, latest, back, savepoint=savepoint)

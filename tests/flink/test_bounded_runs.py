@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from confluent_kafka import Producer
 from qdrant_client import models
 
 from scripts.stack import workload
 from scripts.stack.qdrant import Qdrant
 from tests.support.minicluster import job_arguments, run_job
+from tests.support.topics import write
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from qdrant_client import QdrantClient
 
@@ -44,15 +44,6 @@ class Run:
     ended: Ended
     difference: workload.Difference
     counts: dict[str, int]
-
-
-def write(kafka: Kafka, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], partitions: int = 1) -> None:
-    """Create a topic and write the records to its partitions in turn."""
-    kafka.create_topic(topic, partitions)
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    for number, (key, value) in enumerate(records):
-        producer.produce(topic, value, key=key, partition=number % partitions)
-    assert producer.flush(30) == 0
 
 
 def create_many(client: QdrantClient) -> None:

@@ -8,10 +8,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Producer
 
 from scripts.stack.processes import wait_until
 from tests.support.minicluster import Program, job_arguments, run_job
+from tests.support.topics import write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,10 +87,7 @@ def test_an_option_that_flink_does_not_take_is_refused(
 
 def test_ctrl_c_ends_everything(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
     """Ctrl-C ends a running job within seconds, without a word, and leaves neither a JVM nor a Python worker."""
-    kafka.create_topic("interrupted")
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    producer.produce("interrupted", json.dumps({"collection_name": "interrupted", "id": 1}).encode())
-    assert producer.flush(30) == 0
+    write(kafka, "interrupted", [(None, json.dumps({"collection_name": "interrupted", "id": 1}).encode())])
     client = qdrant.client()
     client.create_collection("interrupted", vectors_config={})
     with Program("job.main", *job_arguments(kafka, qdrant, "interrupted"), folder=tmp_path) as program:
@@ -107,10 +104,7 @@ def test_ctrl_c_ends_everything(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) ->
 
 def test_python_may_live_in_a_folder_with_a_space(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
     """Flink's own script for Python workers breaks on such a path, so they are started without it."""
-    kafka.create_topic("spaced")
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    producer.produce("spaced", json.dumps({"collection_name": "spaced", "id": 1}).encode())
-    assert producer.flush(30) == 0
+    write(kafka, "spaced", [(None, json.dumps({"collection_name": "spaced", "id": 1}).encode())])
     folder = tmp_path / "a folder"
     folder.mkdir()
     (folder / "venv").symlink_to(sys.prefix)

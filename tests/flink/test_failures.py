@@ -12,6 +12,7 @@ from qdrant_client import models
 
 from scripts.stack.processes import wait_until
 from tests.support.minicluster import Program, job_arguments, run_job
+from tests.support.topics import tolerant, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,12 +113,8 @@ def test_a_refused_message_ends_the_job_with_its_sentence(
 ) -> None:
     """One bad message among good ones fails an endless job: its one sentence says which message, and what is wrong."""
     bad, said = REFUSED[code]
-    kafka.create_topic(code, 2)
     create_refusals(qdrant)
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    for number in range(20):
-        producer.produce(code, bad if number == 17 else message(number), partition=number % 2)
-    assert producer.flush(30) == 0
+    write(kafka, code, [(None, bad if number == 17 else message(number)) for number in range(20)], partitions=2)
     ended = run_job(*job_arguments(kafka, qdrant, code), folder=tmp_path)
     sentence = f"The message at topic {code!r}, partition 1, offset 8 was refused ({code}): {said}"
     assert (ended.code, ended.stdout, ended.stderr) == (1, "", f"The job failed. {sentence}\n")
@@ -127,11 +124,8 @@ def test_a_refused_message_ends_the_job_after_a_bounded_number_of_restarts(
     kafka: Kafka, qdrant: Qdrant, tmp_path: Path
 ) -> None:
     """The restarts that are right for crashes do not go on for ever where the same message is refused each time."""
-    kafka.create_topic("bounded")
     create_refusals(qdrant)
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    producer.produce("bounded", message(-5))
-    assert producer.flush(30) == 0
+    write(kafka, "bounded", [(None, message(-5))])
     arguments = job_arguments(kafka, qdrant, "bounded")
     arguments[arguments.index("none")] = "exponential-delay"
     quicker = (f"--flink.{RESTART}.attempts-before-reset-backoff=2", f"--flink.{RESTART}.initial-backoff=100 ms")
@@ -168,15 +162,10 @@ def test_when_nearly_every_message_is_bad_the_job_fails(
     """Dead letters are no way to lose a whole topic: with errors.limit exceeded the job ends, and says by what."""
     topic, letters = f"nearly-all-{stage}", f"nearly-all-{stage}-letters"
     kafka.create_topic(letters)
-    kafka.create_topic(topic)
     create_refusals(qdrant)
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    for number in range(100):
-        producer.produce(topic, message(number) if number < 10 else bad)
-    assert producer.flush(30) == 0
-    tolerant = ("--errors.tolerance", "all", "--errors.deadletterqueue.topic.name", letters)
+    write(kafka, topic, [(None, message(number) if number < 10 else bad) for number in range(100)])
     limit = ("--errors.limit.share", "0.5", "--errors.limit.count", "90")
-    ended = run_job(*job_arguments(kafka, qdrant, topic), *tolerant, *limit, folder=tmp_path)
+    ended = run_job(*job_arguments(kafka, qdrant, topic), *tolerant(letters), *limit, folder=tmp_path)
     assert ended.code == 1
     assert ended.stderr.startswith(
         "The job failed. 90 of the last 100 messages were refused, and errors.limit is reached: something else "

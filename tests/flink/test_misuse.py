@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import pyflink
 import pytest
-from confluent_kafka import Producer
 
 from scripts.stack.processes import ROOT
 from tests.support.minicluster import job_arguments, run_job
+from tests.support.topics import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +39,7 @@ JAVA_WANTED = "Install it (Debian: openjdk-17-jre-headless), and see that it is 
 @pytest.fixture(scope="module")
 def arguments(kafka: Kafka, qdrant: Qdrant) -> list[str]:
     """Return arguments with which nothing else is wrong, for a topic of one message."""
-    kafka.create_topic("misuse")
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    producer.produce("misuse", json.dumps({"collection_name": "misuse", "id": 1}).encode())
-    assert producer.flush(30) == 0
+    write(kafka, "misuse", [(None, json.dumps({"collection_name": "misuse", "id": 1}).encode())])
     with closing(qdrant.client()) as client:
         client.create_collection("misuse", vectors_config={})
     return job_arguments(kafka, qdrant, "misuse")

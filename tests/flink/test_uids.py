@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.minicluster import job_arguments, run_job
+from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,6 @@ def test_no_operator_is_without_a_uid(kafka: Kafka, qdrant: Qdrant, tmp_path: Pa
     """With dead letters, and so with all operators that there can be, Flink need not make one up."""
     for topic in ("uids", "uids-dead"):
         kafka.create_topic(topic)
-    dead_letters = ("--errors.tolerance=all", "--errors.deadletterqueue.topic.name=uids-dead")
     strict = ("--flink.pipeline.auto-generate-uids=false", "--scan.bounded.mode=latest-offset")
-    ended = run_job(*job_arguments(kafka, qdrant, "uids"), *dead_letters, *strict, folder=tmp_path)
+    ended = run_job(*job_arguments(kafka, qdrant, "uids"), *tolerant("uids-dead"), *strict, folder=tmp_path)
     assert (ended.code, ended.stderr) == (0, "")

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from qdrant_client import grpc
 from qdrant_client.grpc import UpdateStatus
 
-from tests.support.cases import nested
 from tests.support.generated import encoded
+from tests.support.operations import deep, delete, good, wrong
 from tests.support.store import COMPLETED, NOWHERE, TOO_DEEP, MemoryPoints
 from udfs.core.failures import MessageRefusedError, StoreError
 from udfs.core.operations import Delete, Upsert
 from udfs.core.refusals import Refusal
 from udfs.core.retry import Backoff
-from udfs.core.vectors import read_vectors
 from udfs.qdrant.delivery import Delivered, Delivery
 from udfs.qdrant.judge import Answer, judge
 from udfs.qdrant.patience import Patience, RetryOptions
@@ -33,26 +32,6 @@ AWAY = Answer(StatusCode.UNAVAILABLE, "connection refused")
 PENDING = Answer(StatusCode.OK, status=UpdateStatus.Acknowledged)
 TOO_MUCH = Answer(StatusCode.RESOURCE_EXHAUSTED, "please try to split your request")
 FAULT = Answer(StatusCode.INTERNAL, "Service internal error: task panicked")
-
-
-def good(point_id: PointId, version: int = 0) -> Upsert:
-    """Return a point whose payload tells its version."""
-    return Upsert("docs", point_id, read_vectors([1, 1]), {"version": version})
-
-
-def wrong(point_id: PointId) -> Upsert:
-    """Return a point that the server refuses at once."""
-    return Upsert("docs", point_id, read_vectors([1, 1, 1]), {})
-
-
-def deep(point_id: PointId) -> Upsert:
-    """Return a point that the server cannot decode."""
-    return Upsert("docs", point_id, read_vectors([1, 1]), nested(40))
-
-
-def delete(point_id: PointId) -> Delete:
-    """Return a delete."""
-    return Delete("docs", point_id)
 
 
 def deliver(

@@ -128,7 +128,7 @@ class PointsClient:
         answer, response = await self._call(self._get, GetCollectionInfoRequest(collection_name=collection))
         if response is None:
             return answer, CollectionParams()
-        return Answer(StatusCode.OK, status=UpdateStatus.Completed), response.result.config.params
+        return replace(answer, status=UpdateStatus.Completed), response.result.config.params
 
     async def is_welcome(self) -> bool:
         """Tell whether the API key is accepted, for whatever it is good: this list holds what it gives access to."""

@@ -1,0 +1,26 @@
+"""Topics with records in them, and the settings that give a job dead letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from confluent_kafka import Producer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scripts.stack.kafka import Kafka
+
+
+def write(kafka: Kafka, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], partitions: int = 1) -> None:
+    """Create a topic and write the records to its partitions in turn."""
+    kafka.create_topic(topic, partitions)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    for number, (key, value) in enumerate(records):
+        producer.produce(topic, value, key=key, partition=number % partitions)
+    assert producer.flush(30) == 0
+
+
+def tolerant(letters: str) -> tuple[str, ...]:
+    """Return the settings that make dead letters, for a topic of this name, of bad messages."""
+    return "--errors.tolerance=all", f"--errors.deadletterqueue.topic.name={letters}"
