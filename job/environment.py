@@ -23,12 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 # Filled in where neither a setting, nor `flink run -D`, nor the cluster's config.yaml says otherwise.
 DEFAULTS = {
     # An outage is waited out inside a request; what restarts is for crashes. A refusal comes back at every attempt, so
-    # a bounded number of quick attempts ends FAILED with its sentence.
+    # a bounded number of quick attempts ends FAILED with its sentence. Flink's default counts the crashes of an hour as
+    # one row of attempts.
     "restart-strategy.type": "exponential-delay",
     "restart-strategy.exponential-delay.initial-backoff": "1 s",
     "restart-strategy.exponential-delay.max-backoff": "1 min",
     "restart-strategy.exponential-delay.backoff-multiplier": "1.5",
     "restart-strategy.exponential-delay.attempts-before-reset-backoff": "10",
+    "restart-strategy.exponential-delay.reset-backoff-threshold": "5 min",
     # Flink's default, 0, fails the job at the first checkpoint that expires in an outage.
     "execution.checkpointing.tolerable-failed-checkpoints": "1000000",
     "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from typing import TYPE_CHECKING
 
 import grpc
 import httpx
-from qdrant_client.grpc import CollectionExistsRequest, CollectionsStub, ListCollectionsRequest
+from qdrant_client.grpc import (
+    CollectionExistsRequest,
+    CollectionsStub,
+    HealthCheckRequest,
+    ListCollectionsRequest,
+    QdrantStub,
+)
 
 from job.faults import neighbours
 from udfs.qdrant.client import UNWELCOME, Connection, read_api_key
@@ -18,6 +25,9 @@ if TYPE_CHECKING:
 
 _QDRANT_SECONDS = 5.0
 _PROBE_SECONDS = 2.0
+# The first that knows a vector's type by its field (`Vector.dense` and so on in points.proto). To an older one every
+# vector would be empty, and every message wrong.
+_OLDEST = (1, 13)
 
 
 def check_qdrant(settings: Settings) -> list[str]:
@@ -29,7 +39,8 @@ def check_qdrant(settings: Settings) -> list[str]:
         return [f"{error}. This check needs the key where the job is started, too, not on the workers only."]
     with _channel(connection) as channel:
         try:
-            return _missing_collection(channel, metadata, settings.qdrant_collection_name)
+            faults = _missing_collection(channel, metadata, settings.qdrant_collection_name)
+            return [*_old_version(channel, metadata, settings.qdrant_grpc_url), *faults]
         except grpc.RpcError as error:
             return [_explain(error, settings.qdrant_grpc_url, connection)]
 
@@ -43,6 +54,16 @@ def _channel(connection: Connection) -> grpc.Channel:
     if connection.tls:
         return grpc.secure_channel(target, grpc.ssl_channel_credentials())
     return grpc.insecure_channel(target)
+
+
+def _old_version(channel: grpc.Channel, metadata: tuple[tuple[str, str], ...], url: str) -> list[str]:
+    stub = QdrantStub(channel)  # type: ignore[no-untyped-call]
+    version = stub.HealthCheck(HealthCheckRequest(), timeout=_QDRANT_SECONDS, metadata=metadata).version
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or tuple(map(int, numbers.groups())) >= _OLDEST:
+        return []
+    oldest = ".".join(map(str, _OLDEST))
+    return [f"Qdrant at {url} is version {version}: it must be {oldest} or newer, to know what its vectors are."]
 
 
 def _missing_collection(channel: grpc.Channel, metadata: tuple[tuple[str, str], ...], name: str | None) -> list[str]:

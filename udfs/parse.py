@@ -21,6 +21,7 @@ from udfs.micro_batch import Stage
 from udfs.qdrant.client import Connection, PointsClient
 from udfs.qdrant.collections import Collections
 from udfs.qdrant.encode import encode_upsert
+from udfs.qdrant.outage import COUNTED
 from udfs.qdrant.patience import Patience, RetryOptions
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class ParseStage(Stage[Any, Row]):
     def open(self, metrics: MetricGroup | None) -> None:
         """Open the account; the connection is opened by the first batch, on the loop that uses it."""
         self._account = Account("parse", "read", metrics=metrics)
+        self._waits = Account("parse, waiting for Qdrant", *COUNTED, metrics=metrics)
         self._dead_letters = DeadLetters(self._options.dead_letters, "parse")
         logger.info("The parse stage opens with %s", self._options)
         self._intake: Intake | None = None
@@ -123,7 +125,7 @@ class ParseStage(Stage[Any, Row]):
     def _opened(self) -> Intake:
         if self._intake is None:
             options = self._options
-            patience = Patience(options.connection, options.retry, _DESCRIPTIONS_IN_FLIGHT)
+            patience = Patience(options.connection, options.retry, _DESCRIPTIONS_IN_FLIGHT, self._waits.add)
             self._intake = Intake(options.rules, Collections(self._connect(options.connection), patience).describe)
         return self._intake
 

@@ -23,6 +23,7 @@ from udfs.micro_batch import Stage
 from udfs.qdrant.client import Connection, PointsClient
 from udfs.qdrant.decode import message_of
 from udfs.qdrant.delivery import Delivery
+from udfs.qdrant.outage import COUNTED
 from udfs.qdrant.patience import Patience, RetryOptions
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class WriteStage(Stage["Row", "Row"]):
         """Open the account; the connection is opened by the first batch, on the loop that uses it."""
         names = ("written", "deleted", "superseded", "deadLettered")
         self._account = Account("write", *names, codes=CODES, metrics=metrics)
+        self._waits = Account("write, waiting for Qdrant", *COUNTED, metrics=metrics)
         self._dead_letters = DeadLetters(self._options.dead_letters, "write")
         logger.info("The write stage opens with %s", self._options)
         self._delivery: Delivery | None = None
@@ -118,7 +120,7 @@ class WriteStage(Stage["Row", "Row"]):
     def _opened(self) -> Delivery:
         if self._delivery is None:
             options = self._options
-            patience = Patience(options.connection, options.retry, options.max_in_flight)
+            patience = Patience(options.connection, options.retry, options.max_in_flight, self._waits.add)
             is_tolerant = options.dead_letters is not None
             self._delivery = Delivery(self._connect(options.connection), patience, is_tolerant=is_tolerant)
         return self._delivery

@@ -46,6 +46,14 @@ class Container:
         """End the container as a crash would (SIGKILL)."""
         self._docker("kill", self.name)
 
+    def pause(self) -> None:
+        """Let everything in the container stand still."""
+        self._docker("pause", self.name)
+
+    def unpause(self) -> None:
+        """Let a paused container go on."""
+        self._docker("unpause", self.name)
+
     def remove(self) -> None:
         """Remove the container and its storage."""
         self._docker("rm", "--force", "--volumes", self.name)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _START_SECONDS = 90
+_WARNING = re.compile(r" (WARN|ERROR|FATAL) ")
 _JOB_ID = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
 
 
@@ -86,6 +87,25 @@ class FlinkCluster(FlinkRest):
         """End the index-th running TaskManager as a crash would (SIGKILL), and leave its Python workers alone."""
         self._running()[index].kill()
 
+    def kill_job_manager(self) -> None:
+        """End the JobManager as a crash would (SIGKILL). It forgets its jobs; their checkpoints are kept."""
+        if self._job_manager:
+            self._job_manager.kill()
+
+    def restart_job_manager(self) -> None:
+        """Start the JobManager again, at the same address, and return once all TaskManagers are back with it."""
+        if self._job_manager:
+            self._job_manager.stop()
+        self._launch_job_manager().wait_ready(self._is_complete, _START_SECONDS)
+
+    def warnings(self, count: int = 30) -> str:
+        """Return the last warnings and errors of each process of the cluster."""
+        said = []
+        for log in sorted(self.log_dir.glob("*.log")):
+            lines = [line for line in log.read_text(errors="replace").splitlines() if _WARNING.search(line)]
+            said += [f"The last warnings in {log.name}:", *lines[-count:]]
+        return "\n".join(said)
+
     def pids(self) -> list[int]:
         """Return the process ids of the JobManager and the running TaskManagers."""
         return [*([self._job_manager.pid] if self._job_manager else []), *self.task_manager_pids()]
@@ -125,13 +145,17 @@ class FlinkCluster(FlinkRest):
         return job.group(1)
 
     def _start(self) -> None:
+        job_manager = self._launch_job_manager()
+        for _ in range(self._initial_task_managers):
+            self._launch_task_manager()
+        for process in [job_manager, *self._task_managers]:
+            process.wait_ready(self._is_complete, _START_SECONDS)
+
+    def _launch_job_manager(self) -> Process:
         log = self.log_dir / "jobmanager.out"
         script = "standalone-job.sh" if self._application else "jobmanager.sh"
         self._job_manager = self._launch("The JobManager", log, script, ["start-foreground", *self._application])
-        for _ in range(self._initial_task_managers):
-            self._launch_task_manager()
-        for process in [self._job_manager, *self._task_managers]:
-            process.wait_ready(self._is_complete, _START_SECONDS)
+        return self._job_manager
 
     def _launch_task_manager(self) -> Process:
         name = f"taskmanager-{len(self._task_managers)}"

@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from scripts.stack.processes import LOCALHOST, ROOT, Process, StackError, free_port, is_listening
 from scripts.stack.server import Server
@@ -61,6 +61,11 @@ class Kafka(Server):
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
         admin = self._admin()  # must outlive its futures
         admin.create_topics([topic])[name].result(timeout=30)
+
+    def grow_topic(self, name: str, partitions: int) -> None:
+        """Let a topic have so many partitions, which are more than before."""
+        admin = self._admin()
+        admin.create_partitions([NewPartitions(name, partitions)])[name].result(timeout=30)
 
     def _launch(self) -> Process:
         if not self._properties.exists():

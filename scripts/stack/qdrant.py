@@ -10,7 +10,7 @@ import httpx
 from qdrant_client import QdrantClient
 
 from scripts.stack.container import Container
-from scripts.stack.processes import LOCALHOST, ROOT, Process, free_port, is_listening
+from scripts.stack.processes import LOCALHOST, ROOT, Process, StackError, free_port, is_listening
 from scripts.stack.server import Server
 
 if TYPE_CHECKING:
@@ -31,11 +31,7 @@ class Qdrant(Server):
         super().__init__("Qdrant")
         self.api_key = api_key
         self._rest_port, self._grpc_port = free_port(), free_port()
-        self._settings = {
-            "QDRANT__TELEMETRY_DISABLED": "true",
-            **({"QDRANT__SERVICE__API_KEY": api_key} if api_key else {}),
-            **(env or {}),
-        }
+        self._settings = {"QDRANT__TELEMETRY_DISABLED": "true", **_key_setting(api_key), **(env or {})}
         self._container: Container | None = None
         if not BINARY.exists():
             self._container = Container(self.home.name, self._rest_port, self._grpc_port, self._settings)
@@ -68,6 +64,28 @@ class Qdrant(Server):
                 check_compatibility=False,  # the server is the oldest supported, the client the newest
             )
 
+    def rotate_key(self, api_key: str) -> None:
+        """Restart with another API key, from which moment the old one is refused."""
+        if self._container:
+            raise StackError("A container keeps the key that it was created with: use the binary in target/qdrant.")
+        self.api_key = api_key
+        self._settings |= _key_setting(api_key)
+        self.restart()
+
+    def freeze(self) -> None:
+        """Let the server stand still, connections open and nothing answered, until `thaw()`."""
+        if self._container:
+            self._container.pause()
+        else:
+            super().freeze()
+
+    def thaw(self) -> None:
+        """Let a frozen server go on where it stood."""
+        if self._container:
+            self._container.unpause()
+        else:
+            super().thaw()
+
     def stop(self) -> None:
         """Stop the server in good order. Harmless when it is not running."""
         if self._container and self._process:
@@ -98,3 +116,7 @@ class Qdrant(Server):
         with contextlib.suppress(httpx.TransportError):
             return httpx.get(f"{self.rest_url}/readyz", trust_env=False).is_success
         return False
+
+
+def _key_setting(api_key: str | None) -> dict[str, str]:
+    return {"QDRANT__SERVICE__API_KEY": api_key} if api_key else {}

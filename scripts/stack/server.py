@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import tempfile
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
@@ -82,6 +84,14 @@ class Server(ABC):
         if self._process:
             self._process.kill()
         self.stop()
+
+    def freeze(self) -> None:
+        """Let the server stand still, connections open and nothing answered (SIGSTOP), until `thaw()`."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on where it stood."""
+        os.killpg(self.pid, signal.SIGCONT)
 
     def restart(self) -> None:
         """Start again, on the same ports and storage, stopping first what still runs."""

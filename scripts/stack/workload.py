@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PointKey = tuple[str, int | str]
 DIMENSIONS = 16
 _LARGEST_MESSAGE = 32 * 2**20
-UPDATE_SHARE, TOMBSTONE_SHARE, BARE_SHARE = 0.15, 0.05, 0.02
+BARE_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,24 @@ class Format:
     make: Callable[[random.Random], Any]
     sparse: tuple[str, ...] = ()
     with_uuids: bool = False
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How many messages are about points that there are.
+
+    Attributes:
+        updates: The share of updates.
+        tombstones: The share of tombstones.
+        of_last: How many of the newest points of a format they are about; all of them if 0.
+    """
+
+    updates: float = 0.15
+    tombstones: float = 0.05
+    of_last: int = 0
+
+
+USUAL = Mix()
 
 
 @dataclass
@@ -130,28 +148,36 @@ FORMATS = {
 }
 
 
-def generate(count: int, partitions: int, seed: int = 1, formats: Iterable[str] = FORMATS) -> Workload:
-    """Return `count` messages: new points, updates of earlier ones and tombstones, each id in one partition."""
+def generate(count: int, partitions: int, seed: int = 1, first: int = 0, mix: Mix = USUAL) -> Workload:
+    """Return `count` messages: new points, updates of earlier ones and tombstones, each id in one partition.
+
+    Args:
+        count: How many.
+        partitions: Those of the topic.
+        seed: The same seed makes the same messages.
+        first: The smallest integer that may be an id.
+        mix: How many of them are about points that there are.
+    """
     rng = random.Random(seed)  # noqa: S311 - test data
     workload = Workload()
-    chosen = [FORMATS[name] for name in formats]
+    chosen = list(FORMATS.values())
     ids: dict[str, list[int | str]] = {kind.collection: [] for kind in chosen}
     for number in range(count):
         kind = chosen[number % len(chosen)]
         known, share = ids[kind.collection], rng.random()
-        if not known or share >= UPDATE_SHARE + TOMBSTONE_SHARE:
-            known.append(str(uuid.UUID(int=rng.getrandbits(128), version=4)) if kind.with_uuids else number)
+        if not known or share >= mix.updates + mix.tombstones:
+            known.append(str(uuid.UUID(int=rng.getrandbits(128), version=4)) if kind.with_uuids else first + number)
             point_id = known[-1]
         else:
-            point_id = rng.choice(known)
-        is_tombstone = len(known) > 1 and share < TOMBSTONE_SHARE
+            point_id = rng.choice(known[-mix.of_last :])
+        is_tombstone = len(known) > 1 and share < mix.tombstones
         workload.add(*_message(kind, point_id, number, partitions, None if is_tombstone else rng))
     return workload
 
 
-def create_collections(client: QdrantClient, formats: Iterable[str] = FORMATS) -> None:
+def create_collections(client: QdrantClient) -> None:
     """Create the collection of each format, with dot product, which keeps vectors as they are."""
-    for kind in (FORMATS[name] for name in formats):
+    for kind in FORMATS.values():
         client.create_collection(
             kind.collection,
             vectors_config=kind.vectors,
@@ -163,7 +189,13 @@ def produce(bootstrap: str, topic: str, messages: Iterable[Message]) -> None:
     """Produce the messages, each to its partition, and return when Kafka has them all."""
     failures: list[str] = []
     producer = Producer(
-        {"bootstrap.servers": bootstrap, "linger.ms": 5, "message.max.bytes": _LARGEST_MESSAGE, "log_level": 0}
+        {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": 5,
+            "message.max.bytes": _LARGEST_MESSAGE,
+            "enable.idempotence": True,  # each message once and in its place, whatever happens to Kafka meanwhile
+            "log_level": 0,
+        }
     )
     for message in messages:
         producer.produce(

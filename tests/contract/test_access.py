@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import time
 from contextlib import closing
@@ -15,6 +12,7 @@ import pytest
 from qdrant_client import models
 
 from scripts.stack.qdrant import Qdrant
+from tests.support.secured import token
 from tests.support.store import connection_to
 from udfs.core.messages import ParseRules
 from udfs.core.operations import Upsert
@@ -42,14 +40,6 @@ def server() -> Iterator[Qdrant]:
         yield qdrant
 
 
-def token(**claims: Any) -> str:
-    """Return a JWT with these claims, signed as Qdrant wants it."""
-    parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
-    signed = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
-    signature = hmac.new(KEY.encode(), signed.encode(), hashlib.sha256).digest()
-    return f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
-
-
 GRANTED = {"access": [{"collection": "granted", "access": "rw"}]}
 
 
@@ -69,7 +59,7 @@ def judged(server: Qdrant, key_file: Path, collections: Sequence[str], seconds: 
 def test_a_collection_that_the_key_is_not_good_for_is_refused(server: Qdrant, tmp_path: Path) -> None:
     """Its message is refused, whether or not it exists, and those for other collections pass: nothing waits."""
     key_file = tmp_path / "key"
-    key_file.write_text(token(**GRANTED))
+    key_file.write_text(token(KEY, **GRANTED))
     granted, *others = judged(server, key_file, OTHERS, seconds=20)
     assert isinstance(granted, Upsert)
     for name, refusal in zip(OTHERS[1:], others, strict=True):
@@ -82,7 +72,7 @@ def test_a_collection_that_the_key_is_not_good_for_is_refused(server: Qdrant, tm
 def test_a_key_that_has_expired_is_waited_out(server: Qdrant, tmp_path: Path) -> None:
     """No message is refused for it: once there is a good key in the file, everything goes on."""
     key_file = tmp_path / "key"
-    key_file.write_text(token(**GRANTED, exp=int(time.time()) - 3600))
+    key_file.write_text(token(KEY, **GRANTED, exp=int(time.time()) - 3600))
     with pytest.raises(asyncio.TimeoutError):
         judged(server, key_file, ["granted"], seconds=3)
 
@@ -91,7 +81,7 @@ def test_a_key_that_has_expired_is_waited_out(server: Qdrant, tmp_path: Path) ->
         task = asyncio.create_task(waiting)
         await asyncio.sleep(1)
         assert not task.done()
-        key_file.write_text(token(**GRANTED))
+        key_file.write_text(token(KEY, **GRANTED))
         return await task
 
     (granted,) = asyncio.run(rotate())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import subprocess
 import warnings
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -18,8 +17,9 @@ from job.arguments import load_settings
 from job.kafka_check import check_kafka
 from job.qdrant_check import check_qdrant
 from scripts.stack.kafka import JARS, Kafka
-from scripts.stack.processes import LOCALHOST, free_port, is_listening
+from scripts.stack.processes import LOCALHOST, free_port
 from scripts.stack.qdrant import Qdrant
+from tests.support.secured import TlsQdrant
 from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
@@ -36,13 +36,6 @@ def _settings(*, url: str = "http://nowhere", bootstrap: str = "nowhere:1", more
     topics = () if any(argument.startswith("--topic") for argument in more) else ("--topics=docs",)
     servers = ("--qdrant.grpc.url", url, "--properties.bootstrap.servers", bootstrap)
     return load_settings([*servers, *topics, *more])
-
-
-class TlsQdrant(Qdrant):
-    """A server with a certificate that nobody trusts, on both its ports."""
-
-    def _is_ready(self) -> bool:
-        return all(is_listening(int(url.rpartition(":")[2])) for url in (self.rest_url, self.grpc_url))
 
 
 class SaslKafka(Kafka):
@@ -78,16 +71,8 @@ def tls_qdrant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsQdrant]:
     """A server that speaks TLS only."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl, which makes the certificate, is not installed")
-    folder = tmp_path_factory.mktemp("certificate")
-    _make_certificate(folder)
-    files = {"QDRANT__TLS__CERT": f"{folder}/cert.pem", "QDRANT__TLS__KEY": f"{folder}/key.pem"}
-    with TlsQdrant(env={"QDRANT__SERVICE__ENABLE_TLS": "true", **files}) as server:
+    with TlsQdrant(tmp_path_factory.mktemp("certificate")) as server:
         yield server
-
-
-def _make_certificate(folder: Path) -> None:
-    options = "-x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
-    subprocess.run(["openssl", "req", *options.split()], check=True, capture_output=True, cwd=folder)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from scripts.stack.workload import Message, PointKey
-    from tests.e2e.trial import Offsets
+    from tests.e2e.topic import Offsets
 
 
 def must_hold(client: QdrantClient, points: dict[PointKey, Point]) -> None:

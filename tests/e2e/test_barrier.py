@@ -11,11 +11,13 @@ import pytest
 
 from scripts.stack.workload import generate
 from tests.e2e.judging import before, missing, must_hold, offsets_in, points_of, with_unlike_ids
-from tests.e2e.trial import PARTITIONS
+from tests.e2e.topic import PARTITIONS
 from tests.support.grpc_proxy import random_delay
 
 if TYPE_CHECKING:
-    from tests.e2e.trial import Job, Offsets, Topic, Trial
+    from tests.e2e.jobs import Job
+    from tests.e2e.topic import Offsets, Topic
+    from tests.e2e.trial import Trial
 
 COMMITS = 20  # each of the two source tasks makes one per checkpoint
 LARGEST_SAVEPOINT = 32 * 1024

@@ -12,7 +12,7 @@ from qdrant_client import models
 from scripts.stack.processes import wait_until
 from scripts.stack.workload import generate
 from tests.e2e.judging import in_parts, must_hold
-from tests.e2e.trial import PARTITIONS
+from tests.e2e.topic import PARTITIONS
 from tests.support.grpc_proxy import random_delay
 
 if TYPE_CHECKING:

@@ -8,35 +8,31 @@ import signal
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 import pytest
 
 from scripts.stack.workload import Message, Point, as_stored, generate
-from tests.cases import CASES, PREPARATION, REFUSED, Case, create_collections, points_left
+from tests.cases import CASES, PREPARATION, Case, create_collections, points_left
 from tests.e2e.judging import in_parts, must_hold
-from tests.e2e.letters import create_letters_topic, letters_in
-from tests.e2e.trial import PARTITIONS
+from tests.e2e.letters import USUAL_LIMIT, create_letters_topic, letters_in, origins_of_bad_ones, with_bad_ones
+from tests.e2e.topic import PARTITIONS
 from tests.support.topics import tolerant
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Origin
 from udfs.core.refusals import SAID_BY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from scripts.stack.kafka import Kafka
     from scripts.stack.workload import PointKey
+    from tests.e2e.jobs import Job
     from tests.e2e.letters import Letter
-    from tests.e2e.trial import Job, Trial
+    from tests.e2e.trial import Trial
 
 NEIGHBOURS = 200  # good messages before each case that is refused, and behind it
 HEADERS = {"of-the-producer": b"\xff\0", "empty": b""}
 VECTOR = [0.5, -0.5] * 8
-BAD_ONE = "a bad one"
 LEAST_TELLING = 10  # characters; shorter ones may stand in a log for other reasons
-USUAL_LIMIT = 1_048_588  # of a topic, by Kafka's default
 UNTOUCHED = ("", "")  # neither rendered again nor left out
 
 
@@ -109,7 +105,7 @@ def test_dead_letters_outlive_crashes(trial: Trial, kafka: Kafka) -> None:
     trial.proxy.delay = lambda: 0.1
     job = trial.submit(2, *tolerant(letters), "--sink.batch.max-size=50")
     workload = generate(4500, PARTITIONS)
-    messages = with_bad_ones(workload.messages)
+    messages = list(with_bad_ones(workload.messages))
     *parts, rest = in_parts(messages, 3)
     for number, (part, kill) in enumerate(zip(parts, (kill_worker, replace_task_manager), strict=True), 1):
         trial.topic.produce(part)
@@ -121,31 +117,6 @@ def test_dead_letters_outlive_crashes(trial: Trial, kafka: Kafka) -> None:
     must_hold(trial.client, workload.points)
     # At least once: a replay may repeat one.
     assert {letter.origin for letter in letters_in(kafka, letters)} == origins_of_bad_ones(trial.topic.name, messages)
-
-
-BAD = [case for case in REFUSED if len(case.value or b"") < USUAL_LIMIT]
-
-
-def with_bad_ones(messages: Iterable[Message]) -> list[Message]:
-    """Return the messages, with a bad one behind every nine of them."""
-    bad, mixed = cycle(BAD), []
-    for number, message in enumerate(messages, 1):
-        mixed.append(message)
-        if number % 9 == 0:
-            case = next(bad)
-            mixed.append(Message((BAD_ONE, case.id), message.partition, case.key, case.value))
-    return mixed
-
-
-def origins_of_bad_ones(topic: str, messages: Iterable[Message]) -> set[Origin]:
-    """Return where the bad ones among these messages stand in the topic."""
-    ends: Counter[int] = Counter()
-    origins = set()
-    for message in messages:
-        if message.point[0] == BAD_ONE:
-            origins.add(Origin(topic, message.partition, ends[message.partition]))
-        ends[message.partition] += 1
-    return origins
 
 
 def kill_worker(trial: Trial) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from scripts.stack.workload import Message
 from tests.e2e.judging import must_hold, points_of
-from tests.e2e.trial import PARTITIONS
+from tests.e2e.topic import PARTITIONS
 from tests.support.grpc_proxy import random_delay
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from scripts.stack.flink import FlinkCluster
 from scripts.stack.kafka import JARS
 from scripts.stack.processes import ROOT, StackError, wait_until
 from scripts.stack.workload import compare, generate
+from tests.e2e.jobs import Job
 from tests.e2e.judging import in_parts, must_hold
 from tests.e2e.letters import create_letters_topic
-from tests.e2e.trial import PARTITIONS, Job
+from tests.e2e.topic import PARTITIONS
 from tests.support.minicluster import Program
 from tests.support.topics import tolerant
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hypothesis import strategies as st
 
@@ -14,6 +14,10 @@ from udfs.qdrant.encode import encode_upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from udfs.core.operations import PointId
+
+T = TypeVar("T")
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -64,6 +68,20 @@ PAYLOADS = st.dictionaries(st.text(), JSON, max_size=5)
 POINT_IDS = st.integers(0, 2**64 - 1) | st.uuids().map(str)
 COLLECTIONS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=255)
 UPSERTS = st.builds(Upsert, COLLECTIONS, POINT_IDS, VECTORS, PAYLOADS)
+
+
+def spellings(point_id: PointId) -> list[int | float | str]:
+    """Return the ways to write an id in a message, where an integer is below 2^53."""
+    if isinstance(point_id, int):
+        return [point_id, float(point_id)]
+    simple = point_id.replace("-", "")
+    urns = [f"urn:uuid:{point_id}", f"urn:uuid:{point_id.upper()}"]
+    return [point_id, point_id.upper(), simple, simple.upper(), f"{{{point_id}}}", *urns]
+
+
+def several(items: st.SearchStrategy[T], least: int, most: int) -> st.SearchStrategy[list[T]]:
+    """Return lists of all these lengths alike: left to itself, hypothesis makes mostly short ones."""
+    return st.integers(least, most).flatmap(lambda length: st.lists(items, min_size=length, max_size=length))
 
 
 def canonical(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,7 @@ class MemoryPoints:
         answer = self._answer(collection, ids)
         if answer is COMPLETED:
             for point_id in ids:
-                self.points.pop((collection, point_id), None)
+                self.points.pop((collection, _spelt(point_id)), None)
         return answer
 
     async def describe(self, collection: str) -> tuple[Answer, grpc.CollectionParams]:
@@ -116,4 +117,9 @@ def _absent(collection: str) -> Answer:
 
 
 def _id_of(point_id: grpc.PointId) -> PointId:
-    return point_id.uuid if point_id.HasField("uuid") else point_id.num
+    return _spelt(point_id.uuid) if point_id.HasField("uuid") else point_id.num
+
+
+def _spelt(point_id: PointId) -> PointId:
+    """Return the id as Qdrant has it: to it, all spellings of a UUID are one."""
+    return point_id if isinstance(point_id, int) else str(uuid.UUID(point_id))

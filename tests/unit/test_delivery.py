@@ -135,6 +135,47 @@ def test_a_culprit_is_found_by_halving(bad: Callable[[PointId], Upsert], said: s
     assert len(store.requests) <= 20
 
 
+HOSTS = st.integers(1, 150).flatmap(lambda count: st.tuples(st.just(count), st.sets(st.integers(0, count - 1))))
+
+
+@given(HOSTS, st.sampled_from([wrong, deep]), st.lists(st.sampled_from([AWAY, PENDING]), max_size=6))
+def test_all_culprits_are_found_in_few_requests(
+    host: tuple[int, set[int]], bad: Callable[[PointId], Upsert], transient: list[Answer]
+) -> None:
+    """Just the culprits are refused; each costs at most two requests for every halving, beside the one for all."""
+    count, culprits = host
+    store = MemoryPoints({"docs": 2}, transient)
+    delivered = deliver(store, [bad(number) if number in culprits else good(number) for number in range(count)])
+    assert offsets(delivered) == sorted(culprits)
+    assert versions(store).keys() == set(range(count)) - culprits
+    halvings = (count - 1).bit_length()
+    assert len(store.requests) - len(transient) <= 1 + 2 * len(culprits) * halvings
+
+
+class Narrow(MemoryPoints):
+    """A Qdrant that takes so many points at once."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__({"docs": 2})
+        self._most = most
+
+    async def upsert(self, collection: str, points: Sequence[bytes]) -> Answer:
+        """Upsert the points if they are few enough."""
+        self.fail_with([TOO_MUCH] * (len(points) > self._most))
+        return await super().upsert(collection, points)
+
+
+@given(st.integers(0, 200), st.integers(1, 30))
+def test_however_little_qdrant_takes_at_once_everything_arrives(count: int, most: int) -> None:
+    """Requests are halved until they fit, and no further."""
+    store = Narrow(most)
+    assert deliver(store, [good(number) for number in range(count)]).written == count
+    assert versions(store).keys() == set(range(count))
+    fitting = [points for _, points in store.requests if points <= most]
+    assert sum(fitting) == count
+    assert count <= most or min(fitting) >= (most + 1) // 2
+
+
 def test_the_older_operation_counts_when_the_newest_is_refused() -> None:
     """Also where it is a delete, and also where several of the newest are refused."""
     store = MemoryPoints({"docs": 2})

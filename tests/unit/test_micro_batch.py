@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import pickle
 import sys
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.generated import several
 from udfs.batches import Batch, Budget, ChainingError, OpenBatches
 from udfs.core.batching import BatchLimits
 from udfs.micro_batch import Failure
@@ -136,6 +139,39 @@ def test_a_batch_keeps_its_limits(sizes: list[tuple[int, int]], expected: list[i
     batches = [opened for count, size in sizes if (opened := open_batches.add("docs", 0, count, size))]
     open_batches.seal_all()
     assert [len(sealed_items(batch)) for batch in batches] == expected
+
+
+@given(several(st.tuples(st.integers(0, 2), st.integers(1, 4), st.integers(1, 60)), 0, 60),
+       st.integers(1, 9), st.integers(1, 200))  # fmt: skip
+def test_batches_are_as_large_as_they_may_be(
+    records: list[tuple[int, int, int]], max_count: int, max_bytes: int
+) -> None:
+    """Each group's records are in its batches, in their order; none has more than it may, nor room for the next."""
+    open_batches = OpenBatches[tuple[int, int, int]](BatchLimits(max_count, max_bytes, 10**6))
+    batches = [opened for record in records if (opened := open_batches.add(str(record[0]), record, *record[1:]))]
+    open_batches.seal_all()
+    for group in range(3):
+        held = [batch._sealed.result(0) for batch in batches if batch.group == str(group)]
+        assert [item for items in held for item in items] == [record for record in records if record[0] == group]
+        assert all(len(items) == 1 or fits(items, max_count, max_bytes) for items in held)
+        assert not any(fits([*items, after[0]], max_count, max_bytes) for items, after in itertools.pairwise(held))
+
+
+def fits(items: list[tuple[int, int, int]], max_count: int, max_bytes: int) -> bool:
+    """Tell whether these records have no more messages and bytes than that."""
+    return sum(count for _, count, _ in items) <= max_count and sum(size for *_, size in items) <= max_bytes
+
+
+@given(st.integers(1, 100), st.lists(st.integers(0, 150), max_size=30), st.lists(st.booleans(), max_size=30))
+def test_no_more_bytes_are_under_way_than_may_be(limit: int, sizes: list[int], returns: list[bool]) -> None:
+    """What fits is let in at once, and what does not is not, unless nothing else is under way."""
+    budget, under_way = Budget(limit), deque[int]()
+    for size, is_returning in itertools.zip_longest(sizes, returns, fillvalue=False):
+        if is_returning and under_way:
+            budget.give_back(under_way.popleft())
+        has_room = sum(under_way) == 0 or sum(under_way) + size <= limit
+        assert budget.take(size) == has_room
+        under_way.extend([size] if has_room else [])
 
 
 def test_sealing_all_counts_and_leaves_nothing_open() -> None:

@@ -101,15 +101,51 @@ def test_the_wait_that_the_server_asks_for_is_kept() -> None:
     assert time.monotonic() - started >= 0.2
 
 
-def test_each_attempt_that_failed_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """It says where, what, how often, when next and why; a request that succeeds says nothing."""
+def test_an_outage_is_told_from_its_first_failure_to_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """A request that succeeds at once says nothing; see `test_outage.py` for what is said."""
     settle(Server([COMPLETED]))
     assert caplog.messages == []
-    settle(Server([AWAY, FAULT, COMPLETED]))
+    settle(Server([AWAY, COMPLETED]))
+    said = "To a request it said UNAVAILABLE: connection refused"
     assert caplog.messages == [
-        "Qdrant at qdrant.example:6334: attempt 1 for a request failed, next in 0.0 s: UNAVAILABLE: connection refused",
-        "Qdrant at qdrant.example:6334: attempt 2 for a request failed, next in 0.0 s: INTERNAL: panicked",
+        f"Qdrant at qdrant.example:6334: requests waiting: 1, for 0 s by now; next attempt in 0.0 s. {said}",
+        "Qdrant at qdrant.example:6334 answers again, after 0 s and 1 failed attempts",
     ]
+
+
+def test_requests_that_fail_together_are_one_line_a_round(caplog: pytest.LogCaptureFixture) -> None:
+    """Of ten requests in an outage of three rounds there are three lines, and one when it is over; all are counted."""
+    retried = 0
+
+    def count(**counts: int) -> None:
+        nonlocal retried
+        retried += counts.get("retried", 0)
+
+    async def run() -> None:
+        patience = Patience(NOWHERE, RetryOptions(Backoff(0.1, 10)), 10, count)
+        servers = [Server([AWAY, AWAY, AWAY, COMPLETED]) for _ in range(10)]
+        await asyncio.gather(*(patience.settled(server, "a request", FINAL) for server in servers))
+
+    asyncio.run(run())
+    assert retried == 30
+    *rounds, end = caplog.messages
+    assert 3 <= len(rounds) <= 8, "the jitter may part a round"
+    assert "requests waiting: 10, " in rounds[-1]
+    assert end.endswith(" and 30 failed attempts")
+
+
+def test_a_request_that_is_cancelled_does_not_end_the_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing says that Qdrant is back when the job is stopped meanwhile."""
+
+    async def run() -> None:
+        patience = Patience(NOWHERE, RetryOptions(), 1)
+        waiting = asyncio.create_task(patience.settled(Server([AWAY]), "a request", FINAL))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(run())
+    assert len(caplog.messages) == 1
 
 
 def test_so_many_requests_are_under_way_at_most() -> None:

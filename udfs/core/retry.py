@@ -14,7 +14,7 @@ class Backoff:
     """
 
     first_seconds: float = 0.1
-    cap_seconds: float = 10.0
+    cap_seconds: float = 5.0
 
     def seconds(self, attempt: int, share: float) -> float:
         """Return the wait after failed attempt ``attempt`` (from 0); ``share`` is a random number in 0…1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -31,14 +32,27 @@ class Answer:
 
 
 class Action(Enum):
-    """What follows from an answer."""
+    """What follows from an answer.
+
+    None is fatal. A job that failed would meet the same answer when it starts again, whereas what is waited for may be
+    put right meanwhile; who wants an end of it sets `sink.retry.max-time`. What no waiting can help is refused, message
+    by message, and whether that ends the job is for `errors.tolerance` to say.
+    """
 
     DONE = "done"  # applied and readable
     RETRY = "retry"  # the same request again, later
-    SPLIT = "split"  # less at a time
-    REFUSED = "refused"  # something in this request can never be written
+    SPLIT = "split"  # less at a time; where there is no less, the same request again, later
+    REFUSED = "refused"  # something in this request can never be written: less at a time, until the culprit is alone
     FORBIDDEN = "forbidden"  # the same request again, later: a key may be put right; or it is not for this collection
     ABSENT = "absent"  # there is no such collection, so nothing in this request can be written
+
+
+class Remedy(Enum):
+    """What somebody has to do, because waiting alone will not help."""
+
+    KEY = "put the API key right"
+    ROOM = "make room in Qdrant, or raise its limit"
+    TLS = "put the certificate of Qdrant, or the scheme of qdrant.grpc.url, right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,7 @@ class Verdict:
     action: Action
     reason: str = ""
     retry_after: float | None = None
+    remedy: Remedy | None = None
 
 
 # By these Qdrant speaks of the request itself: a wrong dimension, an unknown vector name; no such collection. All else
@@ -55,19 +70,31 @@ class Verdict:
 # ready (StorageError to tonic::Status in qdrant 1.16), UNIMPLEMENTED is how gRPC reads a proxy's 404; that the server
 # is a Qdrant was checked before the job started.
 _ACTIONS = {
-    StatusCode.INVALID_ARGUMENT: Action.REFUSED,
-    StatusCode.NOT_FOUND: Action.ABSENT,
-    StatusCode.PERMISSION_DENIED: Action.FORBIDDEN,
+    StatusCode.INVALID_ARGUMENT: (Action.REFUSED, None),
+    StatusCode.NOT_FOUND: (Action.ABSENT, None),
+    StatusCode.PERMISSION_DENIED: (Action.FORBIDDEN, Remedy.KEY),
+    StatusCode.UNAUTHENTICATED: (Action.RETRY, Remedy.KEY),
 }
 
-# The same in words, where the status alone says less. INTERNAL is a fault of the server's own, however often it comes:
-# 1.16.3 says so to every upsert, but not to deletes, when it has no file descriptors left. But it also says so to what
-# it cannot decode, such as a payload nested too deeply. RESOURCE_EXHAUSTED is a limit in time, but for proxies that
-# limit the size of a message.
-_REFUSING_WORDS = {
-    StatusCode.INTERNAL: "failed to decode Protobuf message",
-    StatusCode.RESOURCE_EXHAUSTED: "message larger than max",
-}
+# The same in words, where the status alone says less; each where `tests/support/answers.py` says. They are looked for
+# from the beginning of the details, as further on these may quote the message, which must not stop everybody.
+#
+# A collection that has reached a limit of strict mode is full, like a disk: the messages are good, so they wait.
+# INTERNAL is a fault of the server's own, however often it comes, but for what it cannot decode. Of a request that is
+# too large, a smaller one may pass; a single point that is too large never will.
+_IN_WORDS = [
+    (code, re.compile(words), action, remedy)
+    for code, words, action, remedy in (
+        (StatusCode.INVALID_ARGUMENT, r'Bad request: Limit exceeded \d+ > \d+ for "upsert limit"', Action.SPLIT, None),
+        (StatusCode.INVALID_ARGUMENT, r"Bad request: Max [a-z ]+ limit of .+ reached!", Action.RETRY, Remedy.ROOM),
+        (StatusCode.INTERNAL, r"Service internal error: .*No space left on device", Action.RETRY, Remedy.ROOM),
+        (StatusCode.INTERNAL, r"failed to decode Protobuf message", Action.REFUSED, None),
+        (StatusCode.RESOURCE_EXHAUSTED, r".*message (larger than max|exceeds maximum size)", Action.REFUSED, None),
+        (StatusCode.OUT_OF_RANGE, r".*message length too large", Action.REFUSED, None),
+        (StatusCode.UNKNOWN, r"Received http2 header with status: 413|Payload Too Large", Action.REFUSED, None),
+        (StatusCode.UNAVAILABLE, r".*SSL_ERROR_SSL", Action.RETRY, Remedy.TLS),
+    )
+]
 
 
 def judge(answer: Answer) -> Verdict:
@@ -76,14 +103,19 @@ def judge(answer: Answer) -> Verdict:
         if answer.status == UpdateStatus.Completed:
             return Verdict(Action.DONE)
         return Verdict(Action.RETRY, f"Qdrant answered OK with status {_status_name(answer.status)}, not Completed")
+    action, remedy = _consequence(answer)
     reason = f"{answer.code.name}: {shortened(answer.details, _LONGEST_REASON)}"
-    words = _REFUSING_WORDS.get(answer.code)
-    if words is not None and words in answer.details:
-        return Verdict(Action.REFUSED, reason)
+    return Verdict(action, reason, answer.retry_after, remedy)
+
+
+def _consequence(answer: Answer) -> tuple[Action, Remedy | None]:
+    for code, words, action, remedy in _IN_WORDS:
+        if answer.code is code and words.match(answer.details):
+            return action, remedy
     if answer.code is StatusCode.RESOURCE_EXHAUSTED and answer.retry_after is None:
-        # Measured on 1.16.3: a request with more points than the rate limit holds, which waiting alone never helps.
-        return Verdict(Action.SPLIT, reason)
-    return Verdict(_ACTIONS.get(answer.code, Action.RETRY), reason, answer.retry_after)
+        # More points than the rate limit ever holds, which waiting alone never helps.
+        return Action.SPLIT, None
+    return _ACTIONS.get(answer.code, (Action.RETRY, None))
 
 
 def _status_name(status: int | None) -> str:

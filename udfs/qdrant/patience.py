@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from udfs.core.failures import StoreError
 from udfs.core.retry import Backoff
-from udfs.qdrant.judge import Action, Verdict, judge
+from udfs.qdrant.judge import judge
+from udfs.qdrant.outage import Outages, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container
 
     from udfs.qdrant.client import Connection
-    from udfs.qdrant.judge import Answer
-
-logger = logging.getLogger(__name__)
+    from udfs.qdrant.judge import Action, Answer, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +34,26 @@ class RetryOptions:
 
 
 class Patience:
-    """Sends requests to one Qdrant, so many at the same time at most, each until its answer is final."""
+    """Sends requests to one Qdrant, so many at the same time at most, each until its answer is final.
 
-    def __init__(self, connection: Connection, options: RetryOptions, max_in_flight: int) -> None:
+    Args:
+        connection: Which Qdrant.
+        options: How patiently.
+        max_in_flight: How many requests at the same time.
+        count: Counts what `Outages` counts.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        options: RetryOptions,
+        max_in_flight: int,
+        count: Callable[..., object] | None = None,
+    ) -> None:
         self._address = f"{connection.host}:{connection.port}"
         self._options = options
         self._in_flight = asyncio.Semaphore(max_in_flight)
+        self._outages = Outages(self._address, connection.key_source, count)
 
     async def settled(self, send: Callable[[], Awaitable[Answer]], what: str, final: Container[Action]) -> Verdict:
         """Send the request until its verdict is final.
@@ -54,8 +66,19 @@ class Patience:
         Raises:
             StoreError: if that takes longer than `sink.retry.max-time`.
         """
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        now = asyncio.get_running_loop().time
+        request = Waiting(what, now())
+        try:
+            verdict = await self._repeat(send, request, final)
+            self._outages.answered(request, now())
+        finally:
+            self._outages.given_up(request)
+        return verdict
+
+    async def _repeat(
+        self, send: Callable[[], Awaitable[Answer]], request: Waiting, final: Container[Action]
+    ) -> Verdict:
+        now = asyncio.get_running_loop().time
         for attempt in itertools.count():
             # The place is given back while this waits: a collection in trouble must not keep the others from theirs.
             async with self._in_flight:
@@ -64,11 +87,8 @@ class Patience:
                 break
             jitter = random.random()  # noqa: S311 - no secret
             wait = verdict.retry_after or self._options.backoff.seconds(attempt, jitter)
-            self._check(attempt + 1, loop.time() - started, wait, verdict)
-            logger.warning(
-                "Qdrant at %s: attempt %d for %s failed, next in %.1f s: %s",
-                self._address, attempt + 1, what, wait, verdict.reason,
-            )  # fmt: skip
+            self._check(attempt + 1, now() - request.since, wait, verdict)
+            self._outages.failed(request, verdict, now(), wait)
             await asyncio.sleep(wait)
         return verdict
 

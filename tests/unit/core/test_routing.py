@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import Counter
 
@@ -10,10 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from job.arguments import SettingsError, load_settings
+from tests.support.generated import spellings
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.refusals import Refusal
 from udfs.core.routing import DEAD_LETTERS, collection_of, lane_of, write_key
 
+RULES = ParseRules()
 IDS = st.integers(0, 2**64 - 1) | st.uuids().map(str)
 
 
@@ -22,6 +25,27 @@ def test_a_lane_is_one_of_the_lanes_and_always_the_same(point_id: int | str, lan
     """Every id has one lane, in 0…lanes-1."""
     assert lane_of(point_id, lanes) in range(lanes)
     assert lane_of(point_id, lanes) == lane_of(point_id, lanes)
+
+
+@given(IDS | st.integers(0, 2**53 - 1), st.integers(1, 4096))
+def test_however_an_id_is_written_it_meets_one_writer(point_id: int | str, lanes: int) -> None:
+    """A UUID in any spelling, a whole float, in an upsert or in a tombstone: all have the key of the one id."""
+    written = spellings(point_id) if isinstance(point_id, str) or point_id < 2**53 else [point_id]
+    texts = [json.dumps({"collection_name": "docs", "id": spelling}).encode() for spelling in written]
+    operations = [parse_message(None, text, RULES) for text in texts]
+    operations += [parse_message(text, None, RULES) for text in texts]
+    keys = {write_key(op.collection, lane_of(op.id, lanes)) for op in operations if not isinstance(op, Refusal)}
+    assert keys == {write_key("docs", lane_of(point_id, lanes))}
+    assert not any(isinstance(operation, Refusal) for operation in operations)
+
+
+@example(4096, 0)
+@given(st.integers(1, 100), st.integers(0, 2**63))
+def test_no_lane_stays_empty(lanes: int, first: int) -> None:
+    """Of ids that follow one another, integers or UUIDs, every lane gets some."""
+    numbers = range(first, first + 32 * lanes)
+    assert {lane_of(number, lanes) for number in numbers} == set(range(lanes))
+    assert {lane_of(str(uuid.UUID(int=number)), lanes) for number in numbers} == set(range(lanes))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +92,7 @@ def test_a_key_names_its_collection(collection: str, lane: int) -> None:
 
 def test_dead_letters_are_no_collection() -> None:
     """What stands for the dead letters cannot be the name of a collection, neither a message's nor a setting's."""
-    named = parse_message(None, b'{"collection_name": "%b", "id": 1}' % DEAD_LETTERS.encode(), ParseRules())
+    named = parse_message(None, b'{"collection_name": "%b", "id": 1}' % DEAD_LETTERS.encode(), RULES)
     assert isinstance(named, Refusal)
     assert named.code == "collection-invalid"
     with pytest.raises(SettingsError, match=r"qdrant\.collection\.name is ''"):
