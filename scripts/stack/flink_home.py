@@ -72,7 +72,7 @@ class FlinkHome:
             "taskmanager.host": LOCALHOST,
             "taskmanager.bind-host": LOCALHOST,
             "taskmanager.numberOfTaskSlots": slots,
-            "taskmanager.memory.process.size": f"{1300 + 200 * slots}m",
+            "taskmanager.memory.process.size": f"{1556 + 200 * slots}m",
             "rest.address": LOCALHOST,
             "rest.bind-address": LOCALHOST,
             "rest.port": rest_port,

@@ -92,8 +92,13 @@ def proxy(qdrant: Qdrant) -> Iterator[TcpProxy]:
 @contextmanager
 def channel_to(proxy: TcpProxy) -> Iterator[grpc.Channel]:
     """Open a channel with a connection of its own: gRPC would share one between channels to one address."""
-    # Now and then gRPC overlooks a reset that comes right after some bytes, until it next sends something: a ping.
-    options = (("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", 1000))
+    options = (
+        ("grpc.use_local_subchannel_pool", 1),
+        # Now and then gRPC overlooks a reset that comes right after some bytes, until it next sends something: a ping.
+        ("grpc.keepalive_time_ms", 1000),
+        # It sends none while another is unanswered, such as the one that measures bandwidth when a cut comes.
+        ("grpc.http2.bdp_probe", 0),
+    )
     with grpc.insecure_channel(proxy.url.removeprefix("http://"), options) as channel:
         yield channel
 
@@ -271,8 +276,9 @@ def test_a_client_whose_server_is_away_is_reset() -> None:
     """It is accepted all the same, since the proxy is there."""
     with TcpProxy(f"{LOCALHOST}:{free_port()}") as proxy:
         host, port = proxy.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=20) as client:
-            assert received_before_reset(client) == b""
+        # The reset may come while `connect` still waits.
+        with pytest.raises(ConnectionResetError), socket.create_connection((host, int(port)), timeout=20) as client:
+            client.recv(1)
 
 
 def test_a_half_open_connection_swallows_everything_for_ever(wire: Wire) -> None:

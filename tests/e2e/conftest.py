@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SLOTS = 3
 # Flink's default is 256 MB, and each job leaves 37 MB of classes behind in its TaskManager, which nothing unloads.
-METASPACE = {"taskmanager.memory.jvm-metaspace.size": "768m", "taskmanager.memory.process.size": "2400m"}
+METASPACE = {"taskmanager.memory.jvm-metaspace.size": "768m", "taskmanager.memory.process.size": "2656m"}
 
 
 @pytest.fixture(scope="session")

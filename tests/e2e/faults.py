@@ -160,7 +160,8 @@ def limit_rate(drill: Drill) -> None:
     """Let Qdrant take less than comes, by its strict mode."""
     set_strict_mode(drill, models.StrictModeConfig(enabled=True, write_rate_limit=RATE_LIMIT))
     time.sleep(A_WHILE)
-    set_strict_mode(drill, models.StrictModeConfig(enabled=False))
+    # 1.16.3 heeds the limit of a strict mode that is off when it starts again, so it must be a high one.
+    set_strict_mode(drill, models.StrictModeConfig(enabled=False, write_rate_limit=10**9))
 
 
 def set_strict_mode(drill: Drill, config: models.StrictModeConfig) -> None:
@@ -186,9 +187,10 @@ def send_huge_message(drill: Drill) -> None:
 
 
 def cancel_in_outage(drill: Drill) -> None:
-    """Cancel the job while Qdrant is away, and resume from its retained checkpoint when it is back."""
+    """Cancel the job while Qdrant is away and a stop is pending; resume from its retained checkpoint afterwards."""
     drill.qdrant.kill()
     time.sleep(3)
+    drill.cluster.rest(f"/jobs/{drill.job.id}/stop", "POST", {"targetDirectory": drill.folder.as_uri()})
     drill.cluster.cancel(drill.job.id, seconds=LONGEST_END)
     drill.qdrant.start()
     drill.start(savepoint=drill.latest_checkpoint())
@@ -196,13 +198,14 @@ def cancel_in_outage(drill: Drill) -> None:
 
 def stop_in_outage(drill: Drill) -> None:
     """Ask for a stop while Qdrant is away: it is refused when its savepoint times out, and granted later."""
+    restarts = drill.job.restarts()
     drill.qdrant.kill()
     time.sleep(3)
     started = time.monotonic()
     with pytest.raises(StackError, match="was not stopped"):
         drill.cluster.stop_with_savepoint(drill.job.id, drill.folder / "savepoints")
     assert time.monotonic() - started < CHECKPOINT_TIMEOUT + LONGEST_END
-    assert drill.job.restarts() == 0
+    assert drill.job.restarts() == restarts
     drill.qdrant.start()
     drill.catch_up()
     drill.start(savepoint=drill.cluster.stop_with_savepoint(drill.job.id, drill.folder / "savepoints"))

@@ -1,0 +1,96 @@
+"""Contestant (b): the same loop with this project's own parser, encoder and client.
+
+It tells what Flink costs: the work on a message is the job's, but there are no checkpoints, no shuffle and no JVM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, KafkaException
+
+from udfs.core.messages import ParseRules, parse_message
+from udfs.core.operations import Upsert
+from udfs.core.refusals import Refusal
+from udfs.qdrant.client import Connection, PointsClient
+from udfs.qdrant.encode import encode_upsert
+from udfs.qdrant.judge import Action, Answer, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from udfs.core.operations import PointId
+
+    # The last operation on each id, by collection: an encoded point, or None to delete it.
+    Operations = dict[str, dict[PointId, bytes | None]]
+
+BATCH = 1000
+_RULES = ParseRules()
+
+
+def main(argv: Sequence[str]) -> None:
+    """Consume until the process is ended."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("--bootstrap", "--topic", "--group", "--qdrant-host"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--qdrant-port", type=int, required=True, help="that of gRPC")
+    asyncio.run(consume(parser.parse_args(argv)))
+
+
+async def consume(options: argparse.Namespace) -> None:
+    """Write batch after batch; the blocking reads hold up nobody, for nothing else happens on this loop."""
+    client = PointsClient(
+        Connection(options.qdrant_host, options.qdrant_port, tls=False, key_source=None, timeout_seconds=60)
+    )
+    consumer = Consumer(
+        {
+            "bootstrap.servers": options.bootstrap,
+            "group.id": options.group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
+    )
+    consumer.subscribe([options.topic])
+    while True:
+        messages = consumer.consume(BATCH, timeout=1.0)
+        if messages:
+            await write(client, read(messages))
+            consumer.commit(asynchronous=False)
+
+
+def read(messages: Iterable[Any]) -> Operations:
+    """Return the last operation on each id, encoded, by collection."""
+    operations: Operations = defaultdict(dict)
+    for message in messages:
+        if message.error():
+            raise KafkaException(message.error())
+        operation = parse_message(message.key(), message.value(), _RULES)
+        if isinstance(operation, Refusal):
+            raise TypeError(operation.reason)
+        point = encode_upsert(operation) if isinstance(operation, Upsert) else None
+        operations[operation.collection][operation.id] = point
+    return operations
+
+
+async def write(client: PointsClient, operations: Operations) -> None:
+    """Write the points of each collection and return when Qdrant has applied them."""
+    for collection, by_id in operations.items():
+        upserts = [point for point in by_id.values() if point is not None]
+        deletes = [point_id for point_id, point in by_id.items() if point is None]
+        if upserts:
+            _require_done(await client.upsert(collection, upserts))
+        if deletes:
+            _require_done(await client.delete(collection, deletes))
+
+
+def _require_done(answer: Answer) -> None:
+    if judge(answer).action is not Action.DONE:
+        raise ConnectionError(f"Qdrant answered {answer}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

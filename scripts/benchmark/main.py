@@ -1,0 +1,128 @@
+"""Measures the job beside two consumers written by hand and the limit of Qdrant, on one machine and the same messages.
+
+Contestants: `job`; `plain` (a), what people write by hand, one process for each slot; `best` (b), the same with this
+project's parser and encoder; `upserts` (c), points built beforehand. Each runs alone, on a fresh Qdrant without index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from rich.console import Console
+
+from scripts.benchmark.contestants import CONTESTANTS
+from scripts.benchmark.latency import PER_SECOND
+from scripts.benchmark.plot import draw
+from scripts.benchmark.report import show
+from scripts.benchmark.results import summary
+from scripts.benchmark.rounds import Bench, Plan
+from scripts.benchmark.workloads import WORKLOADS
+from scripts.stack.kafka import Kafka
+from scripts.stack.package import build
+from scripts.stack.processes import ROOT, StackError, exit_on_sigterm
+from scripts.stack.server import blamed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+QUICK = Plan(cells=("128", "768"), rounds=1, seconds=12, warm_up=5, latency_cells=("128",), latency_seconds=8)
+FULL = Plan(cells=tuple(WORKLOADS), rounds=3, seconds=60, warm_up=20, latency_cells=("128", "768"), latency_seconds=60)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the benchmark; return 0 if everything was measured."""
+    options = _options(argv)
+    exit_on_sigterm()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
+    console = Console(stderr=options.json)
+    try:
+        measured = _run(_plan(options), console)
+        show(console, measured)
+        if measured["cells"]:
+            draw(measured, options.svg)
+            console.print(f"Drawn in {options.svg}.", highlight=False, soft_wrap=True)
+    except (StackError, OSError, httpx.HTTPError) as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Stopped. Nothing is left running.")
+        return 128 + signal.SIGINT
+    if options.json:
+        print(json.dumps(measured), flush=True)
+    return 0
+
+
+def _run(plan: Plan, console: Console) -> dict[str, Any]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)))
+        kafka = stack.enter_context(Kafka())
+        stack.enter_context(blamed(kafka))
+        bench = Bench(plan, kafka, build(folder / "job.zip"), folder, lambda line: console.print(line, highlight=False))
+        runs = [run for cell in plan.cells for run in bench.throughput(WORKLOADS[cell])]
+        latencies = [latency for cell in plan.latency_cells for latency in bench.latency(WORKLOADS[cell])]
+    return summary(runs, latencies, {"machine": _machine(), "plan": plan.as_json()})
+
+
+def _machine() -> dict[str, Any]:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {"cores": os.cpu_count(), "memory_gb": round(memory / 1e9), "python": platform.python_version()}
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    usual = QUICK if options.quick else FULL
+    latency = (
+        usual.latency_cells if options.cells is None else [cell for cell in options.cells if cell in FULL.latency_cells]
+    )
+    return Plan(
+        cells=tuple(options.cells or usual.cells),
+        rounds=options.rounds or usual.rounds,
+        seconds=options.seconds or usual.seconds,
+        warm_up=usual.warm_up if options.warm_up is None else options.warm_up,
+        latency_cells=tuple(latency) if "job" in options.contestants and not options.no_latency else (),
+        latency_seconds=options.seconds or usual.latency_seconds,
+        slots=options.slots,
+        contestants=tuple(options.contestants),
+    )
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    text = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, formatter_class=text)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="128 and 768 dimensions, one round, short windows: under 5 minutes")
+    add("--cells", type=_some_of(WORKLOADS), help=f"which cells, of {', '.join(WORKLOADS)} (default: all)")
+    add("--contestants", type=_some_of(CONTESTANTS), default=[*CONTESTANTS], help=f"of {', '.join(CONTESTANTS)}")
+    add("--rounds", type=int, help="rounds of all contestants; medians are reported (default: 3, quick: 1)")
+    add("--seconds", type=float, help="the length of each window (default: 60, quick: 12)")
+    add("--warm-up", type=float, help="seconds left out before it (default: 20, quick: 5)")
+    add("--slots", type=int, default=2, help="slots of the job, and processes of each consumer (default: 2)")
+    add("--no-latency", action="store_true", help=f"do not measure latency at {PER_SECOND:,} messages/s")
+    add("--json", action="store_true", help="print everything as one JSON object on the last line")
+    add("--svg", type=Path, default=ROOT / "target" / "bench.svg", help="where to draw it (default: target/bench.svg)")
+    return parser.parse_args(argv)
+
+
+def _some_of(known: Collection[str]) -> Callable[[str], list[str]]:
+    """Return what reads names separated by commas."""
+
+    def read(text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",")]
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is none of {', '.join(known)}")
+        return names
+
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

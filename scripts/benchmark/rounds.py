@@ -1,0 +1,121 @@
+"""Runs contestants one after another, round by round, each on a fresh Qdrant."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from scripts.benchmark.contestants import CONTESTANTS, Arena
+from scripts.benchmark.job_runner import running_job
+from scripts.benchmark.latency import SETTINGS, measure_latency
+from scripts.benchmark.measure import DRY_SHARE, PointsCounter, Processes, Window, measured, watch
+from scripts.benchmark.preload import create_collections, preloaded, topic_of
+from scripts.benchmark.results import PERCENTILES, Run
+from scripts.stack.flink import FlinkCluster
+from scripts.stack.qdrant import Qdrant
+from scripts.stack.server import blamed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scripts.benchmark.latency import Latency
+    from scripts.benchmark.preload import Preloaded
+    from scripts.benchmark.workloads import Workload
+    from scripts.stack.kafka import Kafka
+
+_MARGIN_SECONDS = 5  # until consumers have joined their group
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and for how long."""
+
+    cells: tuple[str, ...]
+    rounds: int
+    seconds: float
+    warm_up: float
+    latency_cells: tuple[str, ...]
+    latency_seconds: float
+    slots: int = 2
+    contestants: tuple[str, ...] = tuple(CONTESTANTS)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for the report."""
+        return asdict(self)
+
+    def messages_for(self, workload: Workload) -> int:
+        """Return how many messages no contestant is expected to move in a run."""
+        return round(workload.per_second * (self.warm_up + self.seconds + _MARGIN_SECONDS) / DRY_SHARE)
+
+    def contestants_of(self, workload: Workload) -> list[str]:
+        """Return who takes part in a cell."""
+        return [name for name in self.contestants if name in (workload.contestants or CONTESTANTS)]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A plan with the servers to carry it out; `say` takes a line for a person."""
+
+    plan: Plan
+    kafka: Kafka
+    package: Path
+    folder: Path
+    say: Callable[[str], object]
+
+    def throughput(self, workload: Workload) -> Iterator[Run]:
+        """Yield the runs of one cell: all contestants once, and then again, so that a busy minute harms them alike."""
+        started = time.monotonic()
+        with preloaded(self.kafka, workload, self.plan.messages_for(workload)) as messages:
+            size = messages.messages * messages.bytes_per_message / 1e9
+            took = time.monotonic() - started
+            self.say(f"{workload.name}: {messages.messages:,} messages, {size:.1f} GB, preloaded in {took:.0f} s")
+            for number in range(self.plan.rounds):
+                for contestant in self.plan.contestants_of(workload):
+                    run = self._run(contestant, workload, messages)
+                    self.say(f"{workload.name}, round {number + 1}, {CONTESTANTS[contestant].title}: {run}")
+                    yield run
+
+    def latency(self, workload: Workload) -> Iterator[Latency]:
+        """Yield what the job's latency is with each of the settings, on one cluster."""
+        with FlinkCluster(slots=self.plan.slots) as cluster:
+            for name, settings in SETTINGS.items():
+                with (
+                    topic_of(self.kafka, f"bench-latency-{secrets.token_hex(3)}") as topic,
+                    self._arena(workload, topic) as arena,
+                    running_job(arena, settings, cluster) as job,
+                ):
+                    latency = measure_latency(arena, name, self.plan.warm_up, self.plan.latency_seconds, job.check)
+                    job.checkpoints()
+                times = ", ".join(f"{key} {latency.percentile(of) * 1000:.0f} ms" for key, of in PERCENTILES.items())
+                self.say(f"{workload.name}, latency with {name} settings: {times}")
+                yield latency
+
+    def _run(self, name: str, workload: Workload, messages: Preloaded) -> Run:
+        contestant = CONTESTANTS[name]
+        window = Window(self.plan.warm_up, self.plan.seconds, None if contestant.adds_only else messages.messages)
+        with ExitStack() as stack:
+            arena = stack.enter_context(self._arena(workload, messages.topic))
+            counter = stack.enter_context(closing(PointsCounter(arena.qdrant.rest_url)))
+            team = stack.enter_context(contestant.start(arena))
+            servers = {self.kafka.pid: "Kafka", arena.qdrant.pid: "Qdrant"}
+            share = contestant.points_per_message(workload)
+            usage = Processes({**team.groups, **servers}).usage
+            samples = watch(lambda: counter() / share, usage, window, team.check)
+            checkpoints = team.checkpoints()
+        return Run(workload.name, name, messages.bytes_per_message, measured(samples, window), checkpoints)
+
+    @contextmanager
+    def _arena(self, workload: Workload, topic: str) -> Iterator[Arena]:
+        """Have a fresh Qdrant, with empty collections, and a folder while the block runs."""
+        with ExitStack() as stack:
+            folder = stack.enter_context(TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True))
+            qdrant = stack.enter_context(Qdrant())
+            stack.enter_context(blamed(qdrant))
+            with closing(qdrant.client()) as client:
+                create_collections(client, workload)
+            yield Arena(self.kafka, topic, qdrant, workload, self.plan.slots, self.package, Path(folder))
