@@ -117,6 +117,10 @@ class Drill(Runner):
             self.produced = produced
             yield
 
+    def warm_up(self) -> None:
+        """Wait until the job is at work: its Python workers start seconds after its tasks run."""
+        self.job.wait_for(lambda: sum(self.topic.committed().values()) > PER_SECOND, "the first messages to be written")
+
     def strike(self, *faults: Callable[[Drill], None]) -> float:
         """Bring the faults about; return the seconds from their end until a checkpoint covered all produced by then."""
         self.injected += len(faults)

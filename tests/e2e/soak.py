@@ -65,7 +65,7 @@ def soak(minutes: float, seed: int) -> int:
         drill = stack.enter_context(open_drill(cluster, kafka, build(folder / "job.zip"), folder))
         drill.start()
         with drill.load(seed):
-            drill.catch_up()
+            drill.warm_up()
             slowest = strike_at_random(drill, random.Random(seed), time.monotonic() + 60 * minutes)  # noqa: S311
         outcome = drill.outcome(slowest)
     say(f"{'Exact' if outcome.is_exact else 'NOT as it should be'}, with seed {seed}: {outcome} at most.")

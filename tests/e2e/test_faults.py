@@ -38,7 +38,7 @@ def test_fault(drill: Drill, fault: Fault, say: Callable[[str], None]) -> None:
     """Under a steady load the fault changes nothing of what is there at the end, and the job ends as named."""
     first = drill.start()
     with drill.load():
-        drill.catch_up()
+        drill.warm_up()
         seconds = drill.strike(fault.strike)
     outcome = drill.outcome(seconds)
     say(f"{fault.name:40} {outcome}")
@@ -60,7 +60,7 @@ def test_collection_recreated(drill: Drill, say: Callable[[str], None]) -> None:
     """Of a collection that returns with another size, all that is produced from then on is there, or rightly not."""
     drill.start()
     with drill.load():
-        drill.catch_up()
+        drill.warm_up()
         seconds = drill.strike(recreate)
         drill.job.wait_for(lambda: not drill.urgent, "the new messages to be produced")
     drill.drain(drill.job, drill.produced)

@@ -1,0 +1,78 @@
+"""The benchmark's contestants do the work that they are measured by: every message comes to be in Qdrant."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import orjson
+import pytest
+
+from scripts.benchmark import upserts
+from scripts.benchmark.contestants import CONTESTANTS, Arena
+from scripts.benchmark.measure import PointsCounter, Processes
+from scripts.benchmark.preload import create_collections, preloaded
+from scripts.benchmark.workloads import BLOCK, LIFETIME, WORKLOADS
+from scripts.stack.processes import wait_until
+from scripts.stack.qdrant import Qdrant
+from scripts.stack.workload import Point, as_stored, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from scripts.benchmark.workloads import Workload
+    from scripts.stack.kafka import Kafka
+    from scripts.stack.workload import PointKey
+
+COUNT = (LIFETIME + 3) * BLOCK  # some updates and deletes
+
+
+@pytest.fixture
+def own_qdrant() -> Iterator[Qdrant]:
+    """A server of the test's own, for the benchmark's collections are called as those of other tests are."""
+    with Qdrant() as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", ["plain", "best"])
+def test_a_consumer_brings_in_every_message(name: str, kafka: Kafka, own_qdrant: Qdrant, tmp_path: Path) -> None:
+    """Two processes leave just the points of a mix of all formats with updates and deletes, and cost CPU as Python."""
+    workload = WORKLOADS["mix"]
+    expected = points_left_by(workload, COUNT)
+    with ExitStack() as stack:
+        client = stack.enter_context(closing(own_qdrant.client()))
+        counter = stack.enter_context(closing(PointsCounter(own_qdrant.rest_url)))
+        create_collections(client, workload)
+        messages = stack.enter_context(preloaded(kafka, workload, COUNT))
+        arena = Arena(kafka, messages.topic, own_qdrant, workload, slots=2, package=tmp_path, folder=tmp_path)
+        team = stack.enter_context(CONTESTANTS[name].start(arena))
+        wait_until(lambda: counter() == len(expected), "all points", seconds=40)
+        wait_until(lambda: not compare(client, expected), "the last updates", seconds=10)
+        cpu, memory = Processes(team.groups).usage()
+    assert len(team.groups) == 2
+    assert cpu["Python"] > 0
+    assert memory["Python"] > 2**20
+
+
+def test_upserts_only_bring_in_every_point(own_qdrant: Qdrant) -> None:
+    """Each request of each thread adds as many points as it has."""
+    workload, url = WORKLOADS["128"], urlsplit(own_qdrant.grpc_url)
+    with closing(own_qdrant.client()) as client:
+        create_collections(client, workload)
+        upserts.main(["--workload=128", f"--qdrant-host={url.hostname}", f"--qdrant-port={url.port}", "--requests=2"])
+        assert client.count("docs").count == 2 * upserts.THREADS * upserts.POINTS
+
+
+def points_left_by(workload: Workload, count: int) -> dict[PointKey, Point]:
+    """Return what must be in Qdrant after so many messages."""
+    points: dict[PointKey, Point] = {}
+    for record in workload.records(count):
+        key = orjson.loads(record.key)
+        if record.value is None:
+            del points[key["collection_name"], key["id"]]
+        else:
+            message = orjson.loads(record.value)
+            points[key["collection_name"], key["id"]] = Point(as_stored(message["vector"]), message["payload"])
+    return points
