@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 TERMINAL_STATES = frozenset({"CANCELED", "FAILED", "FINISHED"})
 
 
+class SavepointExpiredError(StackError):
+    """The savepoint took longer than a checkpoint may, so the job goes on."""
+
+
 class FlinkRest:
     """The jobs of one cluster.
 
@@ -82,7 +86,9 @@ class FlinkRest:
 
         wait_until(is_complete, f"the savepoint of job {job}", seconds)
         if "location" not in answer["operation"]:
-            raise StackError(f"Job {job} was not stopped: {answer['operation']['failure-cause']['stack-trace']}")
+            why = answer["operation"]["failure-cause"]["stack-trace"]
+            kind = SavepointExpiredError if "Checkpoint expired" in why else StackError
+            raise kind(f"Job {job} was not stopped: {why}")
         self.wait_for(job, "FINISHED", seconds=seconds)
         return str(answer["operation"]["location"])
 

@@ -6,13 +6,14 @@ import secrets
 import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
+from scripts.stack.flink_rest import SavepointExpiredError
 from scripts.stack.qdrant import Qdrant
 from scripts.stack.workload import Mix, compare, create_collections, generate
 from tests import cases
@@ -142,6 +143,13 @@ class Drill(Runner):
 
         self.job.wait_for(is_behind, "the job to catch up", seconds=120)
         return time.monotonic() - started
+
+    def stop(self) -> str:
+        """Stop the job and return its savepoint; ask again while one times out, as it may on a busy machine."""
+        for _ in range(4):
+            with suppress(SavepointExpiredError):
+                return self.cluster.stop_with_savepoint(self.job.id, self.folder / "savepoints")
+        return self.cluster.stop_with_savepoint(self.job.id, self.folder / "savepoints")
 
     def latest_checkpoint(self) -> str:
         """Return the newest completed checkpoint of the newest job that has one."""

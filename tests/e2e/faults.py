@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from qdrant_client import models
 
-from scripts.stack.processes import StackError, wait_until
+from scripts.stack.flink_rest import SavepointExpiredError
+from scripts.stack.processes import wait_until
 from scripts.stack.workload import FORMATS, Message, generate
 from tests.e2e.drill import CHECKPOINT_TIMEOUT, REQUEST_TIMEOUT
 from tests.e2e.letters import BAD_ONE
@@ -202,20 +203,19 @@ def stop_in_outage(drill: Drill) -> None:
     drill.qdrant.kill()
     time.sleep(3)
     started = time.monotonic()
-    with pytest.raises(StackError, match="was not stopped"):
+    with pytest.raises(SavepointExpiredError):
         drill.cluster.stop_with_savepoint(drill.job.id, drill.folder / "savepoints")
     assert time.monotonic() - started < CHECKPOINT_TIMEOUT + LONGEST_END
     assert drill.job.restarts() == restarts
     drill.qdrant.start()
     drill.catch_up()
-    drill.start(savepoint=drill.cluster.stop_with_savepoint(drill.job.id, drill.folder / "savepoints"))
+    drill.start(savepoint=drill.stop())
 
 
 def rescale(drill: Drill) -> None:
     """Stop with a savepoint and go on with one, three and two subtasks."""
     for parallelism in (1, 3, 2):
-        savepoint = drill.cluster.stop_with_savepoint(drill.job.id, drill.folder / "savepoints")
-        drill.start(parallelism, savepoint)
+        drill.start(parallelism, drill.stop())
         time.sleep(2)
 
 
