@@ -105,8 +105,9 @@ setup_jars() {
 }
 
 fetch_jars() {
-    rm -rf "$root/target/jars" &&
-        mvn --quiet --batch-mode --strict-checksums --file "$root/pom.xml" dependency:copy-dependencies &&
+    rm -rf "$root/target/jars" "$root/target/schemas" &&
+        mvn --quiet --batch-mode --strict-checksums --file "$root/pom.xml" dependency:copy-dependencies \
+            dependency:unpack &&
         cp "$root/pom.xml" "$root/target/jars/pom.xml"
 }
 

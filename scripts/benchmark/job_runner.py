@@ -29,9 +29,9 @@ class RunningJob:
         return {job_manager: "JobManager", **dict.fromkeys(task_managers, "TaskManager")}
 
     def check(self) -> None:
-        """Raise StackError if there is no TaskManager left; what else can go wrong is seen by `checkpoints`."""
-        if not self.cluster.task_manager_pids():
-            raise StackError(f"The TaskManager has ended.\n{self.cluster.warnings()}")
+        """Raise StackError, with the reason, if the job has failed or is being restarted."""
+        if (state := self.cluster.job_state(self.id)) != "RUNNING":
+            raise StackError(f"The job is {state}.\n{self.cluster.failure(self.id)}")
 
     def checkpoints(self) -> dict[str, Any]:
         """Return how many checkpoints there were, and how many milliseconds they took.

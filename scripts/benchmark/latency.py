@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PER_SECOND = 2000
 MARKER_EVERY = 50
 TICK = 0.005
+_CHECK_EVERY = 200  # ticks
 LOOK_EVERY = 0.01
 _LATEST_SECONDS = 60
 _NOTHING = grpc.WithPayloadSelector(enable=False)
@@ -72,7 +73,7 @@ class Markers:
 
     def pending(self) -> list[int]:
         """Return the markers not yet seen."""
-        return list(self._sent)
+        return list(self._sent)  # in one step of the interpreter, so it may be called while another thread sends
 
     def seen(self, numbers: Sequence[int]) -> None:
         """Note that these are in Qdrant."""
@@ -114,11 +115,14 @@ def _send(arena: Arena, markers: Markers, until: float, check: Callable[[], None
     producer = open_producer(arena.kafka.bootstrap, **{"linger.ms": 5})
     records = enumerate(arena.workload.records(10**9))
     started, sent = time.monotonic(), 0
-    while (now := time.monotonic()) < until:
+    for tick in itertools.count():
+        if (now := time.monotonic()) >= until:
+            break
         due = int((now - started) * PER_SECOND) - sent
         _send_some(producer, arena.topic, itertools.islice(records, due), markers)
         sent += due
-        check()
+        if tick % _CHECK_EVERY == 0:
+            check()
         time.sleep(TICK)
     if producer.flush(30):
         raise StackError("Kafka did not take every message.")

@@ -35,7 +35,7 @@ from scripts.stack.server import blamed
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-QUICK = Plan(cells=("128", "768"), rounds=1, seconds=12, warm_up=5, latency_cells=("128",), latency_seconds=8)
+QUICK = Plan(cells=("128", "768"), rounds=1, seconds=12, warm_up=4, latency_cells=("128",), latency_seconds=6)
 FULL = Plan(cells=tuple(WORKLOADS), rounds=3, seconds=60, warm_up=20, latency_cells=("128", "768"), latency_seconds=60)
 
 
@@ -99,12 +99,16 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     text = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, formatter_class=text)
     add = parser.add_argument
-    add("--quick", action="store_true", help="128 and 768 dimensions, one round, short windows: under 5 minutes")
+    add(
+        "--quick",
+        action="store_true",
+        help="128 and 768 dimensions, one round, short windows, the JVM hardly warm: under 5 minutes",
+    )
     add("--cells", type=_some_of(WORKLOADS), help=f"which cells, of {', '.join(WORKLOADS)} (default: all)")
     add("--contestants", type=_some_of(CONTESTANTS), default=[*CONTESTANTS], help=f"of {', '.join(CONTESTANTS)}")
     add("--rounds", type=int, help="rounds of all contestants; medians are reported (default: 3, quick: 1)")
     add("--seconds", type=float, help="the length of each window (default: 60, quick: 12)")
-    add("--warm-up", type=float, help="seconds left out before it (default: 20, quick: 5)")
+    add("--warm-up", type=float, help="seconds left out before it (default: 20, quick: 4)")
     add("--slots", type=int, default=2, help="slots of the job, and processes of each consumer (default: 2)")
     add("--no-latency", action="store_true", help=f"do not measure latency at {PER_SECOND:,} messages/s")
     add("--json", action="store_true", help="print everything as one JSON object on the last line")

@@ -11,37 +11,20 @@ from scripts.benchmark.contestants import CONTESTANTS
 from scripts.benchmark.results import PERCENTILES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import Console
 
-_JAVA = ("JobManager", "TaskManager")
-_COLUMNS = (
-    "messages/s",
-    "vs (a)",
-    "MB/s",
-    "JVM",
-    "Python",
-    "Qdrant",
-    "Kafka",
-    "vs (a)",
-    "JVM MB",
-    "Python MB",
-    "Qdrant MB",
-    "p50/max ms",
-)
+_SHOWN = (("JobManager", "TaskManager"), ("Python",), ("Qdrant",), ("Kafka",))
+_SPEED = ("messages/s", "vs (a)", "MB/s", "JVM", "Python", "Qdrant", "Kafka", "vs (a)")
+_ROOM = ("JVM", "Python", "Qdrant", "Kafka", "checkpoints", "median", "longest")
 
 
 def show(console: Console, summary: Mapping[str, Any]) -> None:
     """Print one table of all cells, and one of latencies if there are any."""
     if summary["cells"]:
-        table = _table("Throughput; CPU in seconds per 100,000 messages; checkpoints", "contestant", *_COLUMNS)
-        for cell, contestants in summary["cells"].items():
-            table.add_section()
-            table.add_row(f"[bold]{cell}[/bold]")
-            for name, of in contestants.items():
-                table.add_row(CONTESTANTS[name].title, *_cells(of))
-        console.print(table)
+        console.print(_by_cell(summary, "Throughput, and CPU seconds per 100,000 messages", _SPEED, _speed))
+        console.print(_by_cell(summary, "Peak memory in MB, and the job's checkpoints in ms", _ROOM, _room))
     if summary["latency"]:
         table = _table("Latency from Kafka's client to Qdrant, in ms", "cell", "settings", "messages/s", *PERCENTILES)
         for latency in summary["latency"]:
@@ -50,36 +33,47 @@ def show(console: Console, summary: Mapping[str, Any]) -> None:
         console.print(table)
 
 
+def _by_cell(
+    summary: Mapping[str, Any], title: str, columns: Sequence[str], row: Callable[[Mapping[str, Any]], list[str]]
+) -> Table:
+    table = _table(title, "contestant", *columns)
+    for cell, contestants in summary["cells"].items():
+        table.add_section()
+        table.add_row(f"[bold]{cell}[/bold]")
+        for name, of in contestants.items():
+            table.add_row(CONTESTANTS[name].title, *row(of))
+    return table
+
+
 def _table(title: str, first: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
     table.add_column(first, no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
-def _cells(of: Mapping[str, Any]) -> list[str]:
-    cpu, memory, checkpoints = of["cpu_seconds_per_100k"], of["peak_memory_mb"], of["checkpoints"]
+def _speed(of: Mapping[str, Any]) -> list[str]:
+    cpu = of["cpu_seconds_per_100k"]
     return [
         f"{of['messages_per_second']:,}",
         _ratio(of, "messages_ratio"),
         f"{of['mb_per_second']:.1f}",
-        _sum(cpu, *_JAVA),
-        _sum(cpu, "Python"),
-        _sum(cpu, "Qdrant"),
-        _sum(cpu, "Kafka"),
+        *_by_role(cpu, ".1f"),
         _ratio(of, "cpu_ratio"),
-        _sum(memory, *_JAVA),
-        _sum(memory, "Python"),
-        _sum(memory, "Qdrant"),
-        f"{checkpoints['p50_ms']:.0f}/{checkpoints['max_ms']:.0f}" if checkpoints else "",
     ]
+
+
+def _room(of: Mapping[str, Any]) -> list[str]:
+    took = of["checkpoints"]
+    shown = [f"{took[name]:.0f}" for name in ("completed", "p50_ms", "max_ms")] if took else ["", "", ""]
+    return [*_by_role(of["peak_memory_mb"], ".0f"), *shown]
+
+
+def _by_role(of: Mapping[str, float], form: str) -> list[str]:
+    sums = [[of[role] for role in roles if role in of] for roles in _SHOWN]
+    return [format(sum(found), form) if found else "" for found in sums]
 
 
 def _ratio(of: Mapping[str, Any], name: str) -> str:
     return f"{of[name]:.2f}" if name in of else ""
-
-
-def _sum(of: Mapping[str, float], *roles: str) -> str:
-    found = [of[role] for role in roles if role in of]
-    return f"{sum(found):.4g}" if found else ""

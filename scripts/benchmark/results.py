@@ -71,6 +71,7 @@ def _medians(rounds: Sequence[Run]) -> dict[str, Any]:
         "messages_per_second": round(median(run.rate for run in rounds)),
         "rounds": [round(run.rate) for run in rounds],
         "seconds": [round(run.measured.seconds, 1) for run in rounds],
+        "ran_dry": any(run.measured.ran_dry for run in rounds),
         "mb_per_second": round(median(run.rate * run.bytes_per_message for run in rounds) / _MB, 1),
         "cpu_seconds_per_100k": {role: round(median(of[role] for of in cpu), 2) for role in cpu[0]},
         "peak_memory_mb": {

@@ -78,7 +78,7 @@ def requests(workload: Workload, thread: int) -> Iterator[grpc.UpsertPoints]:
 def template(kind: Kind) -> grpc.UpsertPoints:
     """Return a request of 1,024 points, made of the workload's messages as the job would make it."""
     points = []
-    for tail in islice(kind.tails(), POINTS):
+    for tail in islice(kind.tails, POINTS):
         message = parse_message(None, b'{"collection_name":"any","id":0' + tail, _RULES)
         if not isinstance(message, Upsert):
             raise TypeError(f"A message of this workload is no upsert: {message}")

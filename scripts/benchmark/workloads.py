@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import random
 import uuid
+import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -50,8 +52,9 @@ class Kind:
     sparse: tuple[str, ...] = ()
     with_uuids: bool = False
 
+    @cached_property
     def tails(self) -> list[bytes]:
-        """Return what follows the id in messages of this kind: vector and payload, with numbers as float32 print."""
+        """What follows the id in messages of this kind: vector and payload, with numbers as float32 print."""
         rng = np.random.default_rng(1)
         return [
             b',"vector":' + orjson.dumps(self.draw(rng), option=orjson.OPT_SERIALIZE_NUMPY) + _payload(number)
@@ -94,7 +97,7 @@ class Workload:
 
     def records(self, count: int) -> Iterator[Record]:
         """Yield the first `count` messages of the stream; those about one id are in one partition."""
-        places, tails = self.placed(), {kind.collection: kind.tails() for kind in self.kinds}
+        places = self.placed()
         heads = [b'{"collection_name":%b,"id":' % orjson.dumps(name) for name, _ in places]
         rng = random.Random(1)  # noqa: S311 - test data
         for index in range(count):
@@ -102,8 +105,9 @@ class Workload:
             place = (number + number // BLOCK) % len(places)
             kind = places[place][1]
             start = heads[place] + id_text(kind, number)
-            value = None if is_delete else start + tails[kind.collection][index % POOL]
-            yield Record(number // len(places) % PARTITIONS, start + b"}", value)
+            key = start + b"}"
+            value = None if is_delete else start + kind.tails[index % POOL]
+            yield Record(zlib.crc32(key) % PARTITIONS, key, value)
 
 
 def target_of(index: int, rng: random.Random) -> tuple[int, bool]:
@@ -168,10 +172,7 @@ def _payload(number: int) -> bytes:
     return b',"payload":' + orjson.dumps(payload) + b"}"
 
 
-def _unnamed(size: int) -> Kind:
-    return Kind("docs", _params(size), dense(size))
-
-
+_UNNAMED = {size: Kind("docs", _params(size), dense(size)) for size in (128, 768, 1536)}
 _SPARSE = Kind("keywords", {}, _named(some_sparse=sparse(100)), sparse=("some-sparse",))
 _MULTI = Kind("passages", {"some-multi": _params(128, is_multi=True)}, _named(some_multi=multi(8, 128)))
 _NAMED = Kind(
@@ -191,14 +192,14 @@ _MIXED = Kind(
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("128", (_unnamed(128),), 36_000),
-        Workload("768", (_unnamed(768),), 11_000),
-        Workload("1536", (_unnamed(1536),), 6_000),
+        Workload("128", (_UNNAMED[128],), 36_000),
+        Workload("768", (_UNNAMED[768],), 11_000),
+        Workload("1536", (_UNNAMED[1536],), 6_000),
         Workload("sparse", (_SPARSE,), 25_000),
         Workload("multi", (_MULTI,), 8_000),
-        Workload("mix", (_unnamed(128), _NAMED, _SPARSE, _MULTI, _MIXED), 18_000, has_churn=True),
-        Workload("lanes-1", (_unnamed(128),), 36_000, job_settings=("--lanes=1",), contestants=("job", "plain")),
-        Workload("collections-10", (_unnamed(128),), 36_000, collections=10),
-        Workload("collections-1000", (_unnamed(128),), 36_000, collections=1000),
+        Workload("mix", (_UNNAMED[128], _NAMED, _SPARSE, _MULTI, _MIXED), 18_000, has_churn=True),
+        Workload("lanes-1", (_UNNAMED[128],), 36_000, job_settings=("--lanes=1",), contestants=("job", "plain")),
+        Workload("collections-10", (_UNNAMED[128],), 36_000, collections=10),
+        Workload("collections-1000", (_UNNAMED[128],), 36_000, collections=1000),
     )
 }

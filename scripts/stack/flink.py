@@ -83,6 +83,15 @@ class FlinkCluster(FlinkRest):
         """Start one more TaskManager and return once its slots can be used."""
         self._launch_task_manager().wait_ready(self._is_complete, _START_SECONDS)
 
+    def supervise(self) -> None:
+        """Start a TaskManager if none runs, as whatever watches over a cluster would.
+
+        Now and then the cancellation of tasks ends the TaskManager: Beam's DefaultJobBundleFactory finds its "Reference
+        count must not be negative" where two tasks share a Python process, and Flink takes that as fatal.
+        """
+        if not self._running():
+            self.add_task_manager()
+
     def kill_task_manager(self, index: int = 0) -> None:
         """End the index-th running TaskManager as a crash would (SIGKILL), and leave its Python workers alone."""
         self._running()[index].kill()

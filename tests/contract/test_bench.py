@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scripts.stack.kafka import Kafka
     from scripts.stack.workload import PointKey
 
-COUNT = (LIFETIME + 3) * BLOCK  # some updates and deletes
+COUNT = (LIFETIME + 15) * BLOCK  # some updates and deletes, in other batches than what they are about
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def own_qdrant() -> Iterator[Qdrant]:
         yield server
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", ["plain", "best"])
 def test_a_consumer_brings_in_every_message(name: str, kafka: Kafka, own_qdrant: Qdrant, tmp_path: Path) -> None:
     """Two processes leave just the points of a mix of all formats with updates and deletes, and cost CPU as Python."""
@@ -48,8 +49,8 @@ def test_a_consumer_brings_in_every_message(name: str, kafka: Kafka, own_qdrant:
         messages = stack.enter_context(preloaded(kafka, workload, COUNT))
         arena = Arena(kafka, messages.topic, own_qdrant, workload, slots=2, package=tmp_path, folder=tmp_path)
         team = stack.enter_context(CONTESTANTS[name].start(arena))
-        wait_until(lambda: counter() == len(expected), "all points", seconds=40)
-        wait_until(lambda: not compare(client, expected), "the last updates", seconds=10)
+        wait_until(lambda: counter() == len(expected), "all points", seconds=60)
+        wait_until(lambda: not compare(client, expected), "the last updates", seconds=20)
         cpu, memory = Processes(team.groups).usage()
     assert len(team.groups) == 2
     assert cpu["Python"] > 0

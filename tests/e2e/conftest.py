@@ -52,7 +52,6 @@ def mortal_kafka() -> Iterator[Kafka]:
 @pytest.fixture
 def drill(cluster: FlinkCluster, mortal_kafka: Kafka, package: Path, tmp_path: Path) -> Iterator[Drill]:
     """A job under a steady load, for a test that breaks something."""
-    replace_lost_slots(cluster)
     with open_drill(cluster, mortal_kafka, package, tmp_path) as opened:
         yield opened
 
@@ -72,7 +71,6 @@ def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
 @pytest.fixture
 def trial(cluster: FlinkCluster, kafka: Kafka, package: Path, tmp_path: Path) -> Iterator[Trial]:
     """Everything one test needs, with an empty collection for each of the five formats."""
-    replace_lost_slots(cluster)
     with ExitStack() as stack:
         qdrant = stack.enter_context(Qdrant())
         proxy = stack.enter_context(GrpcProxy(qdrant.grpc_url.removeprefix("http://")))
@@ -93,11 +91,3 @@ def trial(cluster: FlinkCluster, kafka: Kafka, package: Path, tmp_path: Path) ->
                 )
             )
         )
-
-
-def replace_lost_slots(cluster: FlinkCluster) -> None:
-    """Start another TaskManager if one is lost."""
-    # Now and then the cancellation of a job ends the TaskManager: Beam's DefaultJobBundleFactory finds its "Reference
-    # count must not be negative" where two tasks share a Python process, and Flink takes that as fatal.
-    if cluster.rest("/overview")["slots-total"] < SLOTS:
-        cluster.add_task_manager()

@@ -46,6 +46,7 @@ class Job:
         """Return as soon as `is_done()`; raise StackError, with the logs, if the job ends or it takes longer."""
 
         def is_settled() -> bool:
+            self.cluster.supervise()
             if self.has_ended():
                 raise StackError(f"The job ended during the wait for {what}.\n{self.cluster.failure(self.id)}")
             return is_done()
