@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PER_SECOND = 200
 MIX = Mix(updates=0.4, of_last=100)  # so that two versions of a point are often under way together
 BAD_EVERY = 50
+LATENCY = 0.02  # seconds each way, so that requests are under way at any moment
 BLOCK = 5000
 CHECKPOINT_TIMEOUT = 4
 REQUEST_TIMEOUT = 3
@@ -144,6 +145,10 @@ class Drill(Runner):
         self.job.wait_for(is_behind, "the job to catch up", seconds=120)
         return time.monotonic() - started
 
+    def has_retried(self) -> bool:
+        """Tell whether a request to Qdrant had to be sent again, since the job started or was restarted."""
+        return self.cluster.accounts(self.job.id)["retried"] > 0
+
     def stop(self) -> str:
         """Stop the job and return its savepoint; ask again while one times out, as it may on a busy machine."""
         for _ in range(4):
@@ -198,6 +203,7 @@ def open_drill(cluster: FlinkCluster, kafka: Kafka, package: Path, folder: Path)
         qdrant = stack.enter_context(Qdrant(api_key=secrets.token_hex()))
         key_file.write_text(qdrant.api_key or "")
         wire = stack.enter_context(TcpProxy(qdrant.grpc_url.removeprefix("http://")))
+        wire.delay = LATENCY
         with closing(qdrant.client()) as client:
             create_collections(client)
             cases.create_collections(client)

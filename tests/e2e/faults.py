@@ -18,7 +18,7 @@ from qdrant_client import models
 from scripts.stack.flink_rest import SavepointExpiredError
 from scripts.stack.processes import wait_until
 from scripts.stack.workload import FORMATS, Message, generate
-from tests.e2e.drill import CHECKPOINT_TIMEOUT, REQUEST_TIMEOUT
+from tests.e2e.drill import CHECKPOINT_TIMEOUT, LATENCY, REQUEST_TIMEOUT
 from tests.e2e.letters import BAD_ONE
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ AWAY = 20
 A_WHILE = 8
 LONGEST_END = 10
 HUGE = 30 * 2**20
-RATE_LIMIT = 300  # points a minute and collection, of 2,400 that come
+RATE_LIMIT = 120  # points a minute and collection, of 2,400 that come
 
 
 class End(Enum):
@@ -49,6 +49,7 @@ class Fault:
         name: What a person calls it.
         strike: Brings it about under load, and returns when it is over.
         end: What becomes of the job.
+        retries: Whether requests have to be sent again, which shows that it has hit.
         lasts: Whether a crash may come in its midst.
         is_quick: Whether it is among those that every run of the tests has.
     """
@@ -56,6 +57,7 @@ class Fault:
     name: str
     strike: Callable[[Drill], None]
     end: End = End.RUNS_ON
+    retries: bool = False
     lasts: bool = False
     is_quick: bool = False
 
@@ -133,7 +135,7 @@ def delay_packets(drill: Drill) -> None:
     expired = checkpoints_failed(drill)
     drill.wire.delay = REQUEST_TIMEOUT / 2 - 0.2
     drill.job.wait_for(lambda: checkpoints_failed(drill) > expired, "a checkpoint to time out")
-    drill.wire.delay = 0
+    drill.wire.delay = LATENCY
 
 
 def open_half(drill: Drill) -> None:
@@ -236,17 +238,17 @@ FAULTS = [
     Fault("Python worker killed", kill_worker, End.RESTARTED),
     Fault("TaskManager killed", kill_task_manager, End.RESTARTED),
     Fault("JobManager killed", kill_job_manager, End.RESUMED),
-    Fault("Qdrant killed, 20 s away", kill_qdrant, is_quick=True),
-    Fault("Qdrant frozen past the deadline", freeze_qdrant, lasts=True, is_quick=True),
+    Fault("Qdrant killed, 20 s away", kill_qdrant, retries=True, is_quick=True),
+    Fault("Qdrant frozen past the deadline", freeze_qdrant, retries=True, lasts=True, is_quick=True),
     Fault("Kafka killed", kill_kafka, lasts=True),
-    Fault("key wrong, then right", rotate_key, lasts=True, is_quick=True),
-    Fault("connections refused", refuse_connections, lasts=True),
-    Fault("connections reset", reset_connections, lasts=True),
+    Fault("key wrong, then right", rotate_key, retries=True, lasts=True, is_quick=True),
+    Fault("connections refused", refuse_connections, retries=True, lasts=True),
+    Fault("connections reset", reset_connections, retries=True, lasts=True),
     Fault("packets delayed, a checkpoint times out", delay_packets),
-    Fault("connections half-open", open_half, lasts=True),
-    Fault("connections cut inside requests", cut_requests, lasts=True),
-    Fault("connections cut inside answers", cut_answers, lasts=True, is_quick=True),
-    Fault("rate limit", limit_rate, lasts=True),
+    Fault("connections half-open", open_half, retries=True, lasts=True),
+    Fault("connections cut inside requests", cut_requests, retries=True, lasts=True),
+    Fault("connections cut inside answers", cut_answers, retries=True, lasts=True, is_quick=True),
+    Fault("rate limit", limit_rate, retries=True, lasts=True),
     Fault("every tenth message bad", send_bad_messages, lasts=True),
     Fault("a message of 30 MB", send_huge_message, lasts=True),
     Fault("cancel in an outage", cancel_in_outage, End.RESUMED, is_quick=True),

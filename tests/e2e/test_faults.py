@@ -43,6 +43,7 @@ def test_fault(drill: Drill, fault: Fault, say: Callable[[str], None]) -> None:
     outcome = drill.outcome(seconds)
     say(f"{fault.name:40} {outcome}")
     assert outcome.is_exact
+    assert drill.has_retried() or not fault.retries
     assert end_of(drill, first) is fault.end
 
 
