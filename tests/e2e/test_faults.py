@@ -44,7 +44,7 @@ def test_fault(drill: Drill, fault: Fault, say: Callable[[str], None]) -> None:
     say(f"{fault.name:40} {outcome}")
     assert outcome.is_exact
     assert drill.has_retried() or not fault.retries
-    assert end_of(drill, first) is fault.end
+    assert end_of(drill, first) is fault.end, drill.cluster.failure(drill.job.id)
 
 
 def end_of(drill: Drill, first: Job) -> End:
