@@ -52,6 +52,7 @@ def mortal_kafka() -> Iterator[Kafka]:
 @pytest.fixture
 def drill(cluster: FlinkCluster, mortal_kafka: Kafka, package: Path, tmp_path: Path) -> Iterator[Drill]:
     """A job under a steady load, for a test that breaks something."""
+    cluster.supervise()
     with open_drill(cluster, mortal_kafka, package, tmp_path) as opened:
         yield opened
 
@@ -71,6 +72,7 @@ def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
 @pytest.fixture
 def trial(cluster: FlinkCluster, kafka: Kafka, package: Path, tmp_path: Path) -> Iterator[Trial]:
     """Everything one test needs, with an empty collection for each of the five formats."""
+    cluster.supervise()
     with ExitStack() as stack:
         qdrant = stack.enter_context(Qdrant())
         proxy = stack.enter_context(GrpcProxy(qdrant.grpc_url.removeprefix("http://")))

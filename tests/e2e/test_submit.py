@@ -105,7 +105,12 @@ def zipped(readme: Readme, tmp_path: Path) -> Path:
 
 def wait_for_all(trial: Trial, workload: Workload) -> None:
     """Return once all that the messages leave is in Qdrant."""
-    wait_until(lambda: not compare(trial.client, workload.points), "all points", 60, every=0.5)
+
+    def are_there() -> bool:
+        trial.cluster.supervise()
+        return not compare(trial.client, workload.points)
+
+    wait_until(are_there, "all points", 60, every=0.5)
 
 
 @pytest.mark.usefixtures("zipped")
