@@ -5,14 +5,14 @@ It tells what Flink costs: the work on a message is the job's, but there are no 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import KafkaException
 
+from scripts.benchmark.plain_consumer import BATCH, read_options, subscribed
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Upsert
 from udfs.core.refusals import Refusal
@@ -21,6 +21,7 @@ from udfs.qdrant.encode import encode_upsert
 from udfs.qdrant.judge import Action, Answer, judge
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Sequence
 
     from udfs.core.operations import PointId
@@ -28,17 +29,12 @@ if TYPE_CHECKING:
     # The last operation on each id, by collection: an encoded point, or None to delete it.
     Operations = dict[str, dict[PointId, bytes | None]]
 
-BATCH = 1000
 _RULES = ParseRules()
 
 
 def main(argv: Sequence[str]) -> None:
     """Consume until the process is ended."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("--bootstrap", "--topic", "--group", "--qdrant-host"):
-        parser.add_argument(name, required=True)
-    parser.add_argument("--qdrant-port", type=int, required=True, help="that of gRPC")
-    asyncio.run(consume(parser.parse_args(argv)))
+    asyncio.run(consume(read_options(argv, __doc__)))
 
 
 async def consume(options: argparse.Namespace) -> None:
@@ -46,15 +42,7 @@ async def consume(options: argparse.Namespace) -> None:
     client = PointsClient(
         Connection(options.qdrant_host, options.qdrant_port, tls=False, key_source=None, timeout_seconds=60)
     )
-    consumer = Consumer(
-        {
-            "bootstrap.servers": options.bootstrap,
-            "group.id": options.group,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-        }
-    )
-    consumer.subscribe([options.topic])
+    consumer = subscribed(options)
     while True:
         messages = consumer.consume(BATCH, timeout=1.0)
         if messages:

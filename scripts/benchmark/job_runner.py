@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scripts.stack.flink import FlinkCluster
-from scripts.stack.kafka import JARS
+from scripts.stack.kafka import CONNECTOR
 from scripts.stack.processes import StackError, wait_until
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ class RunningJob:
         """Tell whether every task runs; raise StackError with the reason if one failed."""
         if failure := self.cluster.failure(self.id):
             raise StackError(f"The job failed.\n{failure}")
-        vertices = self.cluster.rest(f"/jobs/{self.id}")["vertices"]
-        return all(vertex["tasks"]["RUNNING"] == vertex["parallelism"] for vertex in vertices)
+        return self.cluster.runs(self.id)
 
 
 @contextmanager
@@ -82,7 +81,7 @@ def submit(cluster: FlinkCluster, arena: Arena, settings: Sequence[str]) -> Runn
         "properties.group.id": arena.topic,
         "scan.startup.mode": "earliest-offset",  # the rounds before have committed offsets for this group
         "qdrant.grpc.url": arena.qdrant.grpc_url,
-        "kafka.connector.jar": JARS / "flink-sql-connector-kafka-5.0.0-2.2.jar",
+        "kafka.connector.jar": CONNECTOR,
         "parallelism": arena.slots,
         "execution.checkpointing.interval": "5 s",
         "execution.checkpointing.dir": (arena.folder / "checkpoints").as_uri(),

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,7 +28,7 @@ from scripts.benchmark.rounds import Bench, Plan
 from scripts.benchmark.workloads import WORKLOADS
 from scripts.stack.kafka import Kafka
 from scripts.stack.package import build
-from scripts.stack.processes import ROOT, StackError, exit_on_sigterm
+from scripts.stack.processes import ROOT, StackError, until_stopped
 from scripts.stack.server import blamed
 
 if TYPE_CHECKING:
@@ -42,9 +41,11 @@ FULL = Plan(cells=tuple(WORKLOADS), rounds=3, seconds=60, warm_up=20, latency_ce
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark; return 0 if everything was measured."""
     options = _options(argv)
-    exit_on_sigterm()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
     console = Console(stderr=options.json)
+    return until_stopped(lambda: _told(options, console), console.print)
+
+
+def _told(options: argparse.Namespace, console: Console) -> int:
     try:
         measured = _run(_plan(options), console)
         show(console, measured)
@@ -54,9 +55,6 @@ def main(argv: Sequence[str]) -> int:
     except (StackError, OSError, httpx.HTTPError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
-    except KeyboardInterrupt:
-        console.print("Stopped. Nothing is left running.")
-        return 128 + signal.SIGINT
     if options.json:
         print(json.dumps(measured), flush=True)
     return 0

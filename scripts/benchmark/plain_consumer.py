@@ -25,11 +25,7 @@ Points = dict[str, dict[int | str, models.PointStruct | None]]
 
 def main(argv: Sequence[str]) -> None:
     """Consume until the process is ended."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("--bootstrap", "--topic", "--group", "--qdrant-host"):
-        parser.add_argument(name, required=True)
-    parser.add_argument("--qdrant-port", type=int, required=True, help="that of gRPC")
-    options = parser.parse_args(argv)
+    options = read_options(argv, __doc__)
     client = QdrantClient(
         host=options.qdrant_host,
         grpc_port=options.qdrant_port,
@@ -37,6 +33,25 @@ def main(argv: Sequence[str]) -> None:
         timeout=60,
         check_compatibility=False,  # it would ask over REST
     )
+    consumer = subscribed(options)
+    while True:
+        messages = consumer.consume(BATCH, timeout=1.0)
+        if messages:
+            write(client, read(messages))
+            consumer.commit(asynchronous=False)
+
+
+def read_options(argv: Sequence[str], about: str | None) -> argparse.Namespace:
+    """Return where to read and where to write."""
+    parser = argparse.ArgumentParser(description=about)
+    for name in ("--bootstrap", "--topic", "--group", "--qdrant-host"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--qdrant-port", type=int, required=True, help="that of gRPC")
+    return parser.parse_args(argv)
+
+
+def subscribed(options: argparse.Namespace) -> Consumer:
+    """Return a consumer of the topic that commits when it is told to."""
     consumer = Consumer(
         {
             "bootstrap.servers": options.bootstrap,
@@ -46,11 +61,7 @@ def main(argv: Sequence[str]) -> None:
         }
     )
     consumer.subscribe([options.topic])
-    while True:
-        messages = consumer.consume(BATCH, timeout=1.0)
-        if messages:
-            write(client, read(messages))
-            consumer.commit(asynchronous=False)
+    return consumer
 
 
 def read(messages: Iterable[Any]) -> Points:

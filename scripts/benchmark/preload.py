@@ -14,6 +14,7 @@ from qdrant_client import models
 
 from scripts.benchmark.workloads import PARTITIONS
 from scripts.stack.processes import StackError
+from scripts.stack.workload import sparse_params
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,7 +99,7 @@ def create_collections(client: QdrantClient, workload: Workload) -> None:
         client.create_collection(
             name,
             vectors_config=kind.vectors,
-            sparse_vectors_config={name: models.SparseVectorParams() for name in kind.sparse} or None,
+            sparse_vectors_config=sparse_params(kind.sparse),
             hnsw_config=models.HnswConfigDiff(m=0),
             optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0),
             wal_config=wal,

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
-from qdrant_client import models
+
+from scripts.stack.workload import dot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from qdrant_client import models
 
 PARTITIONS = 4
 POOL = 1024
@@ -160,29 +163,23 @@ def _named(**parts: Callable[[np.random.Generator], Any]) -> Callable[[np.random
     return lambda rng: {name.replace("_", "-"): draw(rng) for name, draw in parts.items()}
 
 
-def _params(size: int, *, is_multi: bool = False) -> models.VectorParams:
-    # Dot product: Qdrant keeps the vectors as they are.
-    comparator = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM) if is_multi else None
-    return models.VectorParams(size=size, distance=models.Distance.DOT, multivector_config=comparator)
-
-
 def _payload(number: int) -> bytes:
     text = _TEXT[number % len(_TEXT) :] + _TEXT[: number % len(_TEXT)]
     payload = {"title": f"Passage {number}", "text": text, "page": number % 300, "tags": ["de", "news"], "score": 0.5}
     return b',"payload":' + orjson.dumps(payload) + b"}"
 
 
-_UNNAMED = {size: Kind("docs", _params(size), dense(size)) for size in (128, 768, 1536)}
+_UNNAMED = {size: Kind("docs", dot(size), dense(size)) for size in (128, 768, 1536)}
 _SPARSE = Kind("keywords", {}, _named(some_sparse=sparse(100)), sparse=("some-sparse",))
-_MULTI = Kind("passages", {"some-multi": _params(128, is_multi=True)}, _named(some_multi=multi(8, 128)))
+_MULTI = Kind("passages", {"some-multi": dot(128, is_multi=True)}, _named(some_multi=multi(8, 128)))
 _NAMED = Kind(
     "articles",
-    {"some-dense": _params(128), "some-other-dense": _params(64)},
+    {"some-dense": dot(128), "some-other-dense": dot(64)},
     _named(some_dense=dense(128), some_other_dense=dense(64)),
 )
 _MIXED = Kind(
     "mixed",
-    {"some-dense": _params(128), "some-multi": _params(64, is_multi=True)},
+    {"some-dense": dot(128), "some-multi": dot(64, is_multi=True)},
     _named(some_dense=dense(128), some_sparse=sparse(50), some_multi=multi(4, 64)),
     sparse=("some-sparse",),
     with_uuids=True,

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from scripts.stack.flink_rest import FlinkRest
 from scripts.stack.kafka import Kafka
-from scripts.stack.processes import LOCALHOST, ROOT, Process, StackError, exit_on_sigterm, free_port, wait_until
+from scripts.stack.processes import LOCALHOST, ROOT, Process, StackError, free_port, until_stopped, wait_until
 from scripts.stack.qdrant import Qdrant
 from scripts.stack.server import blamed
 from scripts.stack.workload import FORMATS, Difference, Workload, compare, create_collections, generate, produce
@@ -126,17 +126,16 @@ class Demo:
 def main(argv: Sequence[str]) -> int:
     """Run the demo; return 0 if everything produced is in Qdrant as it should be."""
     options = _options(argv)
-    exit_on_sigterm()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
     console = Console(stderr=options.json)
+    return until_stopped(lambda: _told(options, console), console.print)
+
+
+def _told(options: argparse.Namespace, console: Console) -> int:
     try:
         return _run(options, console)
     except (StackError, OSError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
-    except KeyboardInterrupt:
-        console.print("Stopped. Nothing is left running.")
-        return 128 + signal.SIGINT
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:

@@ -96,6 +96,13 @@ class FlinkCluster(FlinkRest):
         """End the index-th running TaskManager as a crash would (SIGKILL), and leave its Python workers alone."""
         self._running()[index].kill()
 
+    def kill_busy_task_manager(self) -> set[int]:
+        """Kill a TaskManager that has Python workers, and return their process ids."""
+        task_manager_of = {worker: os.getpgid(worker) for worker in self.python_worker_pids()}
+        busy = next(iter(task_manager_of.values()))
+        self.kill_task_manager(self.task_manager_pids().index(busy))
+        return {worker for worker, task_manager in task_manager_of.items() if task_manager == busy}
+
     def kill_job_manager(self) -> None:
         """End the JobManager as a crash would (SIGKILL). It forgets its jobs; their checkpoints are kept."""
         if self._job_manager:

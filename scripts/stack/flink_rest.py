@@ -41,6 +41,11 @@ class FlinkRest:
         """Return the job's state, such as RUNNING."""
         return str(self.rest(f"/jobs/{job}")["state"])
 
+    def runs(self, job: str) -> bool:
+        """Tell whether every task runs: the job is RUNNING seconds earlier, while its Python workers start."""
+        vertices = self.rest(f"/jobs/{job}")["vertices"]
+        return all(vertex["tasks"]["RUNNING"] == vertex["parallelism"] for vertex in vertices)
+
     def checkpoints(self, job: str) -> dict[str, Any]:
         """Return the job's checkpoint statistics: `counts`, `summary`, `latest`, `history`."""
         return dict(self.rest(f"/jobs/{job}/checkpoints"))

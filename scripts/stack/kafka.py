@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JARS = ROOT / "target" / "jars"
+CONNECTOR = JARS / "flink-sql-connector-kafka-5.0.0-2.2.jar"
 
 # C1 alone and the serial collector: a broker that starts in seconds and leaves the cores to what is tested.
 _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.apache.logging.log4j.level=WARN")

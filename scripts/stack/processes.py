@@ -68,6 +68,20 @@ def exit_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
+def until_stopped(run: Callable[[], int], say: Callable[[str], object]) -> int:
+    """Run what starts servers in context managers; return its exit code, or that of Ctrl-C, after which none is left.
+
+    SIGTERM ends it likewise, without a word.
+    """
+    exit_on_sigterm()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
+    try:
+        return run()
+    except KeyboardInterrupt:
+        say("Stopped. Nothing is left running.")
+        return 128 + signal.SIGINT
+
+
 def wait_until(is_done: Callable[[], bool], what: str, seconds: float, every: float = 0.1) -> None:
     """Return as soon as `is_done()`; raise StackWaitError, naming `what`, when that takes longer than `seconds`."""
     deadline = time.monotonic() + seconds

@@ -124,23 +124,24 @@ def _multi(rng: random.Random) -> list[list[float]]:
     return [_dense(4)(rng) for _ in range(rng.randint(1, 4))]
 
 
-def _dot(size: int = DIMENSIONS, *, is_multi: bool = False) -> models.VectorParams:
+def dot(size: int = DIMENSIONS, *, is_multi: bool = False) -> models.VectorParams:
+    """Return a vector's configuration with dot product, which keeps vectors as they are."""
     multi = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM) if is_multi else None
     return models.VectorParams(size=size, distance=models.Distance.DOT, multivector_config=multi)
 
 
 FORMATS = {
-    "unnamed dense": Format("docs", _dot(), _dense()),
+    "unnamed dense": Format("docs", dot(), _dense()),
     "named dense": Format(
         "articles",
-        {"some-dense": _dot(), "some-other-dense": _dot(8)},
+        {"some-dense": dot(), "some-other-dense": dot(8)},
         lambda rng: {"some-dense": _dense()(rng), "some-other-dense": _dense(8)(rng)},
     ),
     "sparse": Format("keywords", {}, lambda rng: {"some-sparse": _sparse(rng)}, sparse=("some-sparse",)),
-    "multi-vector": Format("passages", {"some-multi": _dot(4, is_multi=True)}, lambda rng: {"some-multi": _multi(rng)}),
+    "multi-vector": Format("passages", {"some-multi": dot(4, is_multi=True)}, lambda rng: {"some-multi": _multi(rng)}),
     "mixed, UUID ids": Format(
         "mixed",
-        {"some-dense": _dot(), "some-multi": _dot(4, is_multi=True)},
+        {"some-dense": dot(), "some-multi": dot(4, is_multi=True)},
         lambda rng: {"some-dense": _dense()(rng), "some-sparse": _sparse(rng), "some-multi": _multi(rng)},
         sparse=("some-sparse",),
         with_uuids=True,
@@ -176,13 +177,14 @@ def generate(count: int, partitions: int, seed: int = 1, first: int = 0, mix: Mi
 
 
 def create_collections(client: QdrantClient) -> None:
-    """Create the collection of each format, with dot product, which keeps vectors as they are."""
+    """Create the collection of each format."""
     for kind in FORMATS.values():
-        client.create_collection(
-            kind.collection,
-            vectors_config=kind.vectors,
-            sparse_vectors_config={name: models.SparseVectorParams() for name in kind.sparse} or None,
-        )
+        client.create_collection(kind.collection, kind.vectors, sparse_vectors_config=sparse_params(kind.sparse))
+
+
+def sparse_params(names: Iterable[str]) -> dict[str, models.SparseVectorParams] | None:
+    """Return the configuration of sparse vectors with these names, as Qdrant creates them."""
+    return {name: models.SparseVectorParams() for name in names} or None
 
 
 def produce(bootstrap: str, topic: str, messages: Iterable[Message]) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import logging
 import re
-import shutil
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -53,15 +52,6 @@ def guarded() -> Iterator[Qdrant]:
     """A server that wants keys, with a collection."""
     with Qdrant(api_key=KEY, env={"QDRANT__SERVICE__JWT_RBAC": "true"}) as server, closing(server.client()) as client:
         client.create_collection("docs", DENSE)
-        yield server
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsQdrant]:
-    """A server that speaks TLS only."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the certificate, is not installed")
-    with TlsQdrant(tmp_path_factory.mktemp("certificate")) as server:
         yield server
 
 
@@ -160,11 +150,11 @@ def test_keys(guarded: Qdrant, tmp_path: Path, name: str) -> None:
     check(name, upserted(connection_to(guarded, f"file:{tmp_path}/key" if make else None), [good(1)]))
 
 
-def test_tls(qdrant: Qdrant, tls: TlsQdrant) -> None:
+def test_tls(qdrant: Qdrant, tls_qdrant: TlsQdrant) -> None:
     """TLS on one side only, or a certificate that is not trusted: an outage like any other, but louder."""
     check("TLS to a port without", upserted(replace(connection_to(qdrant), tls=True), [good(1)]))
-    check("no TLS to a port with", upserted(connection_to(tls), [good(1)]))
-    check("certificate not trusted", upserted(replace(connection_to(tls), tls=True), [good(1)]))
+    check("no TLS to a port with", upserted(connection_to(tls_qdrant), [good(1)]))
+    check("certificate not trusted", upserted(replace(connection_to(tls_qdrant), tls=True), [good(1)]))
 
 
 def test_a_server_that_is_away_or_stands_still(guarded: Qdrant) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import warnings
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -19,7 +18,6 @@ from job.qdrant_check import check_qdrant
 from scripts.stack.kafka import JARS, Kafka
 from scripts.stack.processes import LOCALHOST, free_port
 from scripts.stack.qdrant import Qdrant
-from tests.support.secured import TlsQdrant
 from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from job.settings import Settings
+    from tests.support.secured import TlsQdrant
 
 SHADED = "org.apache.flink.kafka.shaded."
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
@@ -63,15 +62,6 @@ def qdrant() -> Iterator[Qdrant]:
         client = server.client()
         client.create_collection("docs", vectors_config={})
         client.close()
-        yield server
-
-
-@pytest.fixture(scope="module")
-def tls_qdrant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsQdrant]:
-    """A server that speaks TLS only."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the certificate, is not installed")
-    with TlsQdrant(tmp_path_factory.mktemp("certificate")) as server:
         yield server
 
 

@@ -88,7 +88,7 @@ class Drill(Runner):
         key_file: Where the job finds the API key.
         produced: Every message so far, in the order in which they were produced.
         urgent: Messages to be produced before the load goes on.
-        bad_every: Which share of the load is bad: every so manieth message.
+        bad_every: Of so many messages of the load one is bad.
         injected: How many faults there were.
     """
 

@@ -73,8 +73,7 @@ def kill_task_manager(drill: Drill) -> None:
     """Kill the TaskManager of a Python worker, with another one at hand."""
     drill.cluster.add_task_manager()
     restarts = drill.job.restarts()
-    at_work = os.getpgid(drill.cluster.python_worker_pids()[0])
-    drill.cluster.kill_task_manager(drill.cluster.task_manager_pids().index(at_work))
+    drill.cluster.kill_busy_task_manager()
     drill.job.wait_for_restart(restarts + 1)
 
 

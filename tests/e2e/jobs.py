@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scripts.stack.flink_rest import TERMINAL_STATES
-from scripts.stack.kafka import JARS
+from scripts.stack.kafka import CONNECTOR
 from scripts.stack.processes import StackError, StackWaitError, wait_until
 from scripts.stack.workload import Message
 
@@ -28,9 +28,8 @@ class Job:
     id: str
 
     def is_running(self) -> bool:
-        """Tell whether every task runs: the job is RUNNING seconds earlier, while its Python workers start."""
-        vertices = self.cluster.rest(f"/jobs/{self.id}")["vertices"]
-        return all(vertex["tasks"]["RUNNING"] == vertex["parallelism"] for vertex in vertices)
+        """Tell whether every task runs."""
+        return self.cluster.runs(self.id)
 
     def has_ended(self) -> bool:
         """Tell whether the job will not run again."""
@@ -111,7 +110,7 @@ class Runner:
             "properties.bootstrap.servers": self.topic.bootstrap,
             "properties.group.id": self.topic.name,
             "qdrant.grpc.url": self.qdrant_url,
-            "kafka.connector.jar": JARS / "flink-sql-connector-kafka-5.0.0-2.2.jar",
+            "kafka.connector.jar": CONNECTOR,
             "execution.checkpointing.interval": "500 ms",
             "execution.checkpointing.dir": self.folder / "checkpoints",
             "python.fn-execution.bundle.time": "200 ms",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import random
 import secrets
-import signal
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from rich.console import Console
 from scripts.stack.flink import FlinkCluster
 from scripts.stack.kafka import Kafka
 from scripts.stack.package import build
-from scripts.stack.processes import StackError, exit_on_sigterm
+from scripts.stack.processes import StackError, until_stopped
 from tests.e2e.drill import open_drill
 from tests.e2e.faults import FAULTS, End
 
@@ -43,17 +42,17 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--minutes", type=float, default=20, help="how long to go on (default: 20)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="choose messages and faults by it")
     options = parser.parse_args(argv)
-    exit_on_sigterm()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
     say(f"Seed {options.seed}: `scripts/soak --minutes {options.minutes:g} --seed {options.seed}` does it again.")
+    return until_stopped(lambda: told(options.minutes, options.seed), say)
+
+
+def told(minutes: float, seed: int) -> int:
+    """Run the soak; say what is wrong if a server or the job is."""
     try:
-        return soak(options.minutes, options.seed)
+        return soak(minutes, seed)
     except StackError as error:
-        say(f"{error}\nNOT as it should be, with seed {options.seed}.")
+        say(f"{error}\nNOT as it should be, with seed {seed}.")
         return 1
-    except KeyboardInterrupt:
-        say("Stopped. Nothing is left running.")
-        return 128 + signal.SIGINT
 
 
 def soak(minutes: float, seed: int) -> int:

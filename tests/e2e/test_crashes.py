@@ -56,20 +56,12 @@ def test_kill_task_manager(trial: Trial) -> None:
         trial.cluster.add_task_manager()
         trial.topic.produce(part)
         trial.wait_for_calls(job, 10)
-        orphans = kill_task_manager_at_work(trial)
+        orphans = trial.cluster.kill_busy_task_manager()
         wait_for_end(trial, orphans, seconds=1)
         job.wait_for_restart(number)
     trial.topic.produce(rest)
     trial.drain(job, workload.messages)
     must_hold(trial.client, workload.points)
-
-
-def kill_task_manager_at_work(trial: Trial) -> set[int]:
-    """Kill a TaskManager that has Python workers, and return their process ids."""
-    task_manager_of = {worker: os.getpgid(worker) for worker in trial.cluster.python_worker_pids()}
-    task_manager = next(iter(task_manager_of.values()))
-    trial.cluster.kill_task_manager(trial.cluster.task_manager_pids().index(task_manager))
-    return {worker for worker, parent in task_manager_of.items() if parent == task_manager}
 
 
 def wait_for_end(trial: Trial, workers: set[int], seconds: float) -> None:

@@ -127,8 +127,7 @@ def kill_worker(trial: Trial) -> None:
 def replace_task_manager(trial: Trial) -> None:
     """Kill the TaskManager of a Python worker, with another one at hand."""
     trial.cluster.add_task_manager()
-    at_work = os.getpgid(trial.cluster.python_worker_pids()[0])
-    trial.cluster.kill_task_manager(trial.cluster.task_manager_pids().index(at_work))
+    trial.cluster.kill_busy_task_manager()
 
 
 def check(letter: Letter, case: Case) -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from scripts.stack.flink import FlinkCluster
-from scripts.stack.kafka import JARS
+from scripts.stack.kafka import CONNECTOR
 from scripts.stack.processes import ROOT, StackError, wait_until
 from scripts.stack.workload import compare, generate
 from tests.e2e.jobs import Job
@@ -75,13 +75,12 @@ def readme(trial: Trial, tmp_path: Path) -> Readme:
     script.parent.mkdir()
     shutil.copy(ROOT / "job" / "main.py", script)
     (tmp_path / "key").write_text("a key that this Qdrant does not ask for")
-    jar = "flink-sql-connector-kafka-5.0.0-2.2.jar"
     readme = Readme(
         {
             "./scripts/package": str(ROOT / "scripts" / "package"),
             "dist/job.zip": str(tmp_path / "job.zip"),
             "job/main.py": str(script),
-            f"/path/to/{jar}": str(JARS / jar),
+            f"/path/to/{CONNECTOR.name}": str(CONNECTOR),
             "/path/to/job.yaml": str(tmp_path / "job.yaml"),
             "docs": trial.topic.name,
             "localhost:9092": trial.topic.bootstrap,

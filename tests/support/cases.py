@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from scripts.stack.workload import Point, as_stored
+from scripts.stack.workload import Point, as_stored, dot
 from udfs.core.refusals import SAID_BY
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Case:
 def create_collections(client: QdrantClient) -> None:
     """Create the collections of the cases anew, with dot product, which keeps vectors as they are, and the alias."""
     sparse_vectors = {"sparse": models.SparseVectorParams()}
-    vectors = {"dense": _dot(2), "other": _dot(3), "multi": _dot(2, is_multi=True)}
+    vectors = {"dense": dot(2), "other": dot(3), "multi": dot(2, is_multi=True)}
     limits = models.StrictModeConfig(
         enabled=True,
         sparse_config={"sparse": models.StrictModeSparse(max_length=2)},
@@ -69,19 +69,14 @@ def create_collections(client: QdrantClient) -> None:
     )
     for collection in (DENSE, MULTI, NAMED, BESIDE, STRICT, NAMELESS):
         client.delete_collection(collection)
-    client.create_collection(DENSE, _dot(2))
-    client.create_collection(MULTI, _dot(2, is_multi=True))
+    client.create_collection(DENSE, dot(2))
+    client.create_collection(MULTI, dot(2, is_multi=True))
     client.create_collection(NAMED, vectors, sparse_vectors_config=sparse_vectors)
-    client.create_collection(BESIDE, _dot(2), sparse_vectors_config=sparse_vectors)
+    client.create_collection(BESIDE, dot(2), sparse_vectors_config=sparse_vectors)
     client.create_collection(NAMELESS, {}, sparse_vectors_config={"": models.SparseVectorParams()})
     client.create_collection(STRICT, vectors, sparse_vectors_config=sparse_vectors, strict_mode_config=limits)
     alias = models.CreateAlias(collection_name=DENSE, alias_name=ALIAS)
     client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
-
-
-def _dot(size: int, *, is_multi: bool = False) -> models.VectorParams:
-    multi = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM) if is_multi else None
-    return models.VectorParams(size=size, distance=models.Distance.DOT, multivector_config=multi)
 
 
 def good(case: str, /, collection: str = DENSE, *, reads: Any = None, stored: Any = None, **fields: Any) -> Case:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from collections import Counter
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 
 from scripts.stack.processes import LOCALHOST, wait_until
+from tests.support.loops import OnItsOwnLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Iterator
 
-    from typing_extensions import Self
 
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 # What the transport adds to the metadata of every call, and adds again when it is forwarded.
@@ -30,7 +29,7 @@ def random_delay(least: float, most: float, seed: int) -> Callable[[], float]:
     return lambda: rng.uniform(least, most)
 
 
-class GrpcProxy(grpc.GenericRpcHandler):
+class GrpcProxy(OnItsOwnLoop, grpc.GenericRpcHandler):
     """Forwards every unary call, bytes and metadata as they are, and gives back what the server says.
 
     A call whose caller is gone is given up, as a packet on a torn connection is.
@@ -45,24 +44,12 @@ class GrpcProxy(grpc.GenericRpcHandler):
     """
 
     def __init__(self, target: str, delay: Callable[[], float] = float) -> None:
+        super().__init__("grpc-proxy")
         self.delay = delay
         self.calls: Counter[str] = Counter()
         self.most_waiting = 0
         self._target = target
         self._waiting = self._forwarded = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="grpc-proxy", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._run(self._start())
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._run(self._stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     @property
     def url(self) -> str:
@@ -123,6 +110,3 @@ class GrpcProxy(grpc.GenericRpcHandler):
     async def _stop(self) -> None:
         await self._server.stop(grace=None)
         await self._channel.close()
-
-    def _run(self, task: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(task, self._loop).result(timeout=30)

@@ -8,18 +8,17 @@ import socket
 import struct
 import sys
 import termios
-import threading
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scripts.stack.processes import LOCALHOST, free_port
+from tests.support.loops import OnItsOwnLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from typing_extensions import Self
 
 _CHUNK = 2**20
 _NO_LIMIT = sys.maxsize
@@ -44,7 +43,7 @@ class _Connection:
         self.server.setsockopt(*_RESET_WHEN_CLOSED)
 
 
-class TcpProxy:
+class TcpProxy(OnItsOwnLoop):
     """Passes bytes on as they are, and how a connection ends: closed one way, closed, or reset.
 
     Faults may be asked for from any thread, and have begun when the call returns, for every connection that a client
@@ -61,6 +60,7 @@ class TcpProxy:
     """
 
     def __init__(self, target: str) -> None:
+        super().__init__("tcp-proxy")
         host, _, port = target.rpartition(":")
         self.delay = 0.0
         self.accepted = self.cut = self.swallowed = 0
@@ -69,19 +69,6 @@ class TcpProxy:
         self._open: set[_Connection] = set()
         self._limits = {"requests": _NO_LIMIT, "answers": _NO_LIMIT}
         self._swallows_new_ones = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._run(self._listen())
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._run(self._refuse())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     @property
     def url(self) -> str:
@@ -100,11 +87,11 @@ class TcpProxy:
     @contextmanager
     def refused(self) -> Iterator[None]:
         """Reset every connection as `reset` does, and listen again only after this block."""
-        self._run(self._refuse())
+        self._run(self._stop())
         try:
             yield
         finally:
-            self._run(self._listen())
+            self._run(self._start())
 
     @contextmanager
     def half_open(self, *, new_ones_too: bool = False) -> Iterator[None]:
@@ -138,7 +125,7 @@ class TcpProxy:
         finally:
             self._run(self._limit(way, _NO_LIMIT))
 
-    async def _listen(self) -> None:
+    async def _start(self) -> None:
         self._listener = socket.create_server((LOCALHOST, self._port))  # sets SO_REUSEADDR
         self._listener.settimeout(0)
         self._loop.add_reader(self._listener, self._accept)
@@ -205,7 +192,7 @@ class TcpProxy:
             self._cut(connection)
         await asyncio.gather(*(connection.task for connection in connections), return_exceptions=True)
 
-    async def _refuse(self) -> None:
+    async def _stop(self) -> None:
         self._loop.remove_reader(self._listener)
         self._listener.close()
         await self._reset()
@@ -230,9 +217,6 @@ class TcpProxy:
         self._open.discard(connection)
         connection.client.close()
         connection.server.close()
-
-    def _run(self, task: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(task, self._loop).result(timeout=30)
 
 
 async def _arrived(sink: socket.socket) -> None:

@@ -162,6 +162,14 @@ def check_letters(letters: Iterable[DeadLetter], messages: Sequence[Message]) ->
     assert refused - superseded <= found <= refused
 
 
+def finished(messages: list[Message], script: list[Step], pauses: list[int], plan: Plan) -> Run:
+    """Run a job to its end, checking every barrier and the dead letters."""
+    run = Run(messages, FaultyPoints(script, pauses), plan)
+    asyncio.run(run.finish())
+    check_letters(run.letters, messages)
+    return run
+
+
 MESSAGES = several(
     st.builds(
         Message,
@@ -190,9 +198,7 @@ def test_whatever_qdrant_answers_every_message_counts_once(
     messages: list[Message], script: list[Step], pauses: list[int], plan: Plan
 ) -> None:
     """At every barrier Qdrant holds what Kafka's partitions say so far, and what is read is accounted for."""
-    run = Run(messages, FaultyPoints(script, pauses), plan)
-    asyncio.run(run.finish())
-    check_letters(run.letters, messages)
+    run = finished(messages, script, pauses, plan)
     assert run.attempt.counted("read") == len(messages) == sum(map(run.attempt.counted, ENDS))
     assert run.attempt.counted("deadLettered") == len(run.letters)
 
@@ -203,6 +209,4 @@ def test_whenever_workers_die_nothing_is_lost_and_the_last_write_wins(
     messages: list[Message], script: list[Step], pauses: list[int], plan: Plan
 ) -> None:
     """However often everything since the checkpoint is read again, by whatever lanes and subtasks."""
-    run = Run(messages, FaultyPoints(script, pauses), plan)
-    asyncio.run(run.finish())
-    check_letters(run.letters, messages)
+    finished(messages, script, pauses, plan)
