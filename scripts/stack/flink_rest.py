@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 TERMINAL_STATES = frozenset({"CANCELED", "FAILED", "FINISHED"})
 
 
-class SavepointExpiredError(StackError):
-    """The savepoint took longer than a checkpoint may, so the job goes on."""
+class SavepointRefusedError(StackError):
+    """The savepoint took longer than a checkpoint may, or a task was not ready for it, so the job goes on."""
+
+
+_REFUSALS = ("Checkpoint expired", "Checkpoint was declined (tasks not ready)")
 
 
 class FlinkRest:
@@ -92,7 +95,7 @@ class FlinkRest:
         wait_until(is_complete, f"the savepoint of job {job}", seconds)
         if "location" not in answer["operation"]:
             why = answer["operation"]["failure-cause"]["stack-trace"]
-            kind = SavepointExpiredError if "Checkpoint expired" in why else StackError
+            kind = SavepointRefusedError if any(refusal in why for refusal in _REFUSALS) else StackError
             raise kind(f"Job {job} was not stopped: {why}")
         self.wait_for(job, "FINISHED", seconds=seconds)
         return str(answer["operation"]["location"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from scripts.stack.flink_rest import SavepointExpiredError
+from scripts.stack.flink_rest import SavepointRefusedError
 from scripts.stack.qdrant import Qdrant
 from scripts.stack.workload import Mix, compare, create_collections, generate
 from tests import cases
@@ -150,10 +150,11 @@ class Drill(Runner):
         return self.cluster.accounts(self.job.id)["retried"] > 0
 
     def stop(self) -> str:
-        """Stop the job and return its savepoint; ask again while one times out, as it may on a busy machine."""
+        """Stop the job and return its savepoint; ask again while Flink refuses, as it may on a busy machine."""
         for _ in range(4):
-            with suppress(SavepointExpiredError):
+            with suppress(SavepointRefusedError):
                 return self.cluster.stop_with_savepoint(self.job.id, self.folder / "savepoints")
+            self.job.wait_for(self.job.is_running, "every task to run")
         return self.cluster.stop_with_savepoint(self.job.id, self.folder / "savepoints")
 
     def latest_checkpoint(self) -> str:

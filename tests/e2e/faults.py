@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from qdrant_client import models
 
-from scripts.stack.flink_rest import SavepointExpiredError
+from scripts.stack.flink_rest import SavepointRefusedError
 from scripts.stack.processes import wait_until
 from scripts.stack.workload import FORMATS, Message, generate
 from tests.e2e.drill import CHECKPOINT_TIMEOUT, LATENCY, REQUEST_TIMEOUT
@@ -204,7 +204,7 @@ def stop_in_outage(drill: Drill) -> None:
     drill.qdrant.kill()
     time.sleep(3)
     started = time.monotonic()
-    with pytest.raises(SavepointExpiredError):
+    with pytest.raises(SavepointRefusedError, match="Checkpoint expired"):
         drill.cluster.stop_with_savepoint(drill.job.id, drill.folder / "savepoints")
     assert time.monotonic() - started < CHECKPOINT_TIMEOUT + LONGEST_END
     assert drill.job.restarts() == restarts
@@ -217,7 +217,7 @@ def rescale(drill: Drill) -> None:
     """Stop with a savepoint and go on with one, three and two subtasks."""
     for parallelism in (1, 3, 2):
         drill.start(parallelism, drill.stop())
-        time.sleep(2)
+        drill.catch_up()
 
 
 def gain_partition(drill: Drill) -> None:
