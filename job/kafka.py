@@ -74,7 +74,6 @@ def _schema() -> Schema:
         .column_by_metadata("topic", DataTypes.STRING(), is_virtual=True)
         .column_by_metadata("partition", DataTypes.INT(), is_virtual=True)
         .column_by_metadata("offset", DataTypes.BIGINT(), is_virtual=True)
-        .column_by_metadata("timestamp", DataTypes.TIMESTAMP_LTZ(3), is_virtual=True)
         .column_by_metadata("headers", DataTypes.MAP(DataTypes.STRING(), DataTypes.BYTES()), is_virtual=True)
         .build()
     )

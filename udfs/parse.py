@@ -94,7 +94,7 @@ class ParseStage(Stage[Any, Row]):
 
     def size_of(self, record: Row) -> tuple[int, int]:
         """Count one message and the bytes of its key, value and headers."""
-        key, value, headers = record[0], record[1], record[6]
+        key, value, headers = record[0], record[1], record[5]
         in_headers = sum(len(name) + len(text or b"") for name, text in headers.items()) if headers else 0
         return 1, len(key or b"") + len(value or b"") + in_headers
 
@@ -103,7 +103,7 @@ class ParseStage(Stage[Any, Row]):
         outcomes = await self._opened().judge([(record[0], record[1]) for record in records])
         parcels: dict[str, Parcel] = {}
         letters: list[DeadLetter] = []
-        for (key, value, topic, partition, offset, _timestamp, headers), outcome in zip(records, outcomes, strict=True):
+        for (key, value, topic, partition, offset, headers), outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, Refusal):
                 record = Record(key, value, headers or {}, Origin(topic, partition, offset))
                 letters.append(self._dead_letters.of(record, outcome))

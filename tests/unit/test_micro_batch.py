@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 from collections import deque
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -247,7 +248,7 @@ def test_the_bytes_under_way_are_bounded_and_what_is_waited_for_is_sealed() -> N
         assert sealed_items(first) == [1]
         assert sealed_items(second) == [2]
         second.release()
-        with pytest.raises(TimeoutError):
+        with pytest.raises(futures.TimeoutError):  # not the built-in one before Python 3.11
             blocked.result(timeout=0.1)
         first.release()
         assert blocked.result(timeout=5) is not None

@@ -168,7 +168,7 @@ WRITE = WriteOptions(NOWHERE, LIMITS, 1, RETRY, dead_letters=None)
 PARCEL = Parcel()
 for operation in encoded([good(1)]):
     PARCEL.add(*operation)
-MESSAGE = Row(None, b'{"collection_name": "docs", "id": 1, "vector": [1, 1]}', "messages", 0, 0, None, None)
+MESSAGE = Row(None, b'{"collection_name": "docs", "id": 1, "vector": [1, 1]}', "messages", 0, 0, None)
 
 
 @pytest.mark.parametrize(

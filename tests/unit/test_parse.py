@@ -62,7 +62,7 @@ def tombstone(collection: str, point_id: Any) -> Message:
 def records(messages: Sequence[Message], first_offset: int = 0) -> list[Row]:
     """Return messages as the source hands them on, with a header of their own."""
     return [
-        Row(key, value, "messages", 3, offset, None, {"at": str(offset).encode()})
+        Row(key, value, "messages", 3, offset, {"at": str(offset).encode()})
         for offset, (key, value) in enumerate(messages, first_offset)
     ]
 
@@ -129,9 +129,9 @@ def test_large_dead_letters_leave_in_parcels_of_the_size_of_a_batch() -> None:
 @pytest.mark.parametrize(
     ("row", "size"),
     [
-        pytest.param(Row(b"key", b"value", "t", 0, 0, None, {"ab": b"c", "d": None}), 12, id="everything"),
-        pytest.param(Row(None, None, "t", 0, 0, None, None), 0, id="nothing"),
-        pytest.param(Row(None, None, "t", 0, 0, None, {}), 0, id="no headers"),
+        pytest.param(Row(b"key", b"value", "t", 0, 0, {"ab": b"c", "d": None}), 12, id="everything"),
+        pytest.param(Row(None, None, "t", 0, 0, None), 0, id="nothing"),
+        pytest.param(Row(None, None, "t", 0, 0, {}), 0, id="no headers"),
     ],
 )
 def test_a_record_counts_with_all_its_bytes(row: Row, size: int) -> None:
@@ -142,7 +142,7 @@ def test_a_record_counts_with_all_its_bytes(row: Row, size: int) -> None:
 def test_headers_that_are_not_there_are_none() -> None:
     """A source that has no headers gives null in their place."""
     store = MemoryPoints({})
-    _, rows = parsed(store, [Row(None, None, "messages", 3, 17, None, None)])
+    _, rows = parsed(store, [Row(None, None, "messages", 3, 17, None)])
     assert delivered(store, rows)[1][0].code == "key-missing"
 
 

@@ -76,7 +76,7 @@ class Message(NamedTuple):
         payload = {"version": version, **({POISON: True} if self.kind is Kind.POISON else {})}
         value = None if self.kind is Kind.DELETE else json.dumps({**names, "vector": vector, "payload": payload})
         text = "{" if self.kind is Kind.UNREADABLE else value
-        return Row(json.dumps(names).encode(), text and text.encode(), "messages", self.partition, version, None, {})
+        return Row(json.dumps(names).encode(), text and text.encode(), "messages", self.partition, version, {})
 
 
 class Plan(NamedTuple):

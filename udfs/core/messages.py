@@ -11,6 +11,7 @@ import orjson
 from udfs.core.ids import read_point_id
 from udfs.core.operations import Delete, Upsert
 from udfs.core.payloads import InexactNumberError, read_payload
+from udfs.core.quick import read_quickly
 from udfs.core.refusals import Refusal, RefusedError, refused, shown
 from udfs.core.vectors import read_vectors
 
@@ -65,11 +66,12 @@ def _check_size(key: bytes | None, value: bytes | None, max_bytes: int) -> None:
 
 
 def _read_upsert(text: bytes, rules: ParseRules) -> Upsert:
-    message = _read_object(text, "value")
+    quick = read_quickly(text)
+    message = quick.fields if quick else _read_object(text, "value")
     return Upsert(
         _read_collection(message, "collection_name", rules),
         read_point_id(message.get("id")),
-        read_vectors(message.get("vector")),
+        quick.vectors if quick else read_vectors(message.get("vector")),
         _read_payload(message, text),
     )
 

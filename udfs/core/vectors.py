@@ -97,10 +97,11 @@ def _read_sparse(field: str, value: dict[str, Any]) -> Sparse:
     if len(indices) != len(values):
         rule = f"it has {len(indices)} indices and {len(values)} values; every value has its index"
         raise _refused("sparse-length", field, value, rule)
-    return Sparse(_read_indices(f"{field}.indices", indices), _pack(f"{field}.values", values) if values else b"")
+    return Sparse(read_indices(f"{field}.indices", indices), _pack(f"{field}.values", values) if values else b"")
 
 
-def _read_indices(field: str, indices: list[Any]) -> tuple[int, ...]:
+def read_indices(field: str, indices: list[Any]) -> tuple[int, ...]:
+    """Return the indices of a sparse vector; raise RefusedError if there is one that Qdrant could not store."""
     if not all(map(_is_index, indices)):
         at, index = _first(indices, lambda index: not _is_index(index))
         raise _refused("sparse-index", f"{field}[{at}]", index, "an index is an unsigned 32-bit integer")
