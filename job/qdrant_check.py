@@ -18,26 +18,35 @@ from qdrant_client.grpc import (
 )
 
 from job.faults import neighbours
-from udfs.qdrant.client import UNWELCOME, Connection, read_api_key
+from udfs.qdrant.client import UNWELCOME
 
 if TYPE_CHECKING:
     from job.settings import Settings
+    from udfs.qdrant.connection import Connection
 
 _QDRANT_SECONDS = 5.0
 _PROBE_SECONDS = 2.0
 # The first that knows a vector's type by its field (`Vector.dense` and so on in points.proto). To an older one every
 # vector would be empty, and every message wrong.
 _OLDEST = (1, 13)
+# By the numbers of OpenSSL's x509_vfy.h.
+_REMEDIES = {
+    9: "Wait, or set the clocks right",
+    10: "Renew it",
+    62: "Name the host in qdrant.grpc.url as the certificate does",
+    64: "Name the host in qdrant.grpc.url as the certificate does",
+}
+_UNKNOWN_AUTHORITY = "Let qdrant.tls.ca.file name a file with that of its authority, here and on the workers"
 
 
 def check_qdrant(settings: Settings) -> list[str]:
     """Return why the workers could not write to Qdrant from here: nothing if they could."""
     connection = settings.connection
     try:
-        metadata = _metadata(connection.key_source)
+        metadata, opened = connection.metadata(), _channel(connection)
     except LookupError as error:
-        return [f"{error}. This check needs the key where the job is started, too, not on the workers only."]
-    with _channel(connection) as channel:
+        return [f"{error}. This check needs it where the job is started, too, not on the workers only."]
+    with opened as channel:
         try:
             faults = _missing_collection(channel, metadata, settings.qdrant_collection_name)
             return [*_old_version(channel, metadata, settings.qdrant_grpc_url), *faults]
@@ -45,15 +54,11 @@ def check_qdrant(settings: Settings) -> list[str]:
             return [_explain(error, settings.qdrant_grpc_url, connection)]
 
 
-def _metadata(source: str | None) -> tuple[tuple[str, str], ...]:
-    return (("api-key", read_api_key(source)),) if source else ()
-
-
 def _channel(connection: Connection) -> grpc.Channel:
-    target = f"{connection.host}:{connection.port}"
-    if connection.tls:
-        return grpc.secure_channel(target, grpc.ssl_channel_credentials())
-    return grpc.insecure_channel(target)
+    credentials = connection.credentials()
+    if credentials is None:
+        return grpc.insecure_channel(connection.target)
+    return grpc.secure_channel(connection.target, credentials)
 
 
 def _old_version(channel: grpc.Channel, metadata: tuple[tuple[str, str], ...], url: str) -> list[str]:
@@ -99,11 +104,8 @@ def _explain_address(url: str, connection: Connection, error: str) -> str:
         return f"{url} is Qdrant's REST port: qdrant.grpc.url needs the gRPC port, which usually is {grpc_address}."
     if has_tls is not connection.tls:
         return f"The port of {url} speaks {'TLS' if has_tls else 'no TLS'}: write {address} for qdrant.grpc.url."
-    if "CERTIFICATE_VERIFY_FAILED" in error:
-        return (
-            f"The certificate of {url} is not trusted here: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH may name a file of"
-            " certificates to trust, here and on the workers."
-        )
+    if why := connection.tls and _why_not_trusted(connection):
+        return f"The certificate of {url} is not trusted here: {why}."
     return f"Qdrant at {url} does not answer: {error}."
 
 
@@ -120,6 +122,21 @@ def _speaks_tls(host: str, port: int) -> bool | None:
             return True
     except OSError:
         return None
+
+
+def _why_not_trusted(connection: Connection) -> str | None:
+    """Say what is wrong with a certificate, which gRPC keeps to itself, and what to do about it; None if nothing is."""
+    context = ssl.create_default_context(cafile=connection.ca_file)
+    address = (connection.host, connection.port)
+    try:
+        with socket.create_connection(address, timeout=_PROBE_SECONDS) as connected:
+            context.wrap_socket(connected, server_hostname=connection.host).close()
+    except ssl.SSLCertVerificationError as error:
+        remedy = _REMEDIES.get(error.verify_code, _UNKNOWN_AUTHORITY)
+        return f"{error.verify_message.rstrip('.')}. {remedy}"
+    except OSError:
+        return None
+    return None
 
 
 def _is_rest(url: str) -> bool:

@@ -70,6 +70,13 @@ def check_key_source(text: str) -> str:
     return text
 
 
+def check_absolute_path(text: str) -> str:
+    """Accept a path that means the same whatever the folder."""
+    if not text.startswith("/"):
+        raise ValueError("give an absolute path, since workers run in folders of their own")
+    return text
+
+
 def read_checkpoint_interval(text: str) -> timedelta:
     """Return the interval, and refuse what switches checkpoints off."""
     interval = read_duration("0" if text == "disabled" else text)

@@ -68,6 +68,14 @@ def _raise_if_any(*faults: str | None) -> None:
         raise ValueError("; ".join(fault for fault in faults if fault))
 
 
+def of_use_with_tls(file: str, info: ValidationInfo) -> str:
+    """Accept certificates to trust where there will be some to check."""
+    url = info.data.get("qdrant_grpc_url")
+    if url is not None and not url.startswith("https:"):
+        raise ValueError(f"it counts for TLS only; write https:// in qdrant.grpc.url, which is {url} now")
+    return file
+
+
 def not_read(topic: str | None, info: ValidationInfo) -> str | None:
     """Accept a topic for dead letters that is not read itself."""
     topics, pattern = info.data.get("topics") or (), info.data.get("topic_pattern")

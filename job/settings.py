@@ -23,7 +23,7 @@ from pydantic import (
 
 from job import readers, rules
 from job.durations import read_duration, read_size
-from udfs.qdrant.client import Connection
+from udfs.qdrant.connection import Connection
 
 _SECRET = re.compile(r"password|secret|key|token|jaas|credential", re.IGNORECASE)
 _LANES_PER_SLOT = 16  # Flink hashes keys to slots: with as many lanes as slots, some slots would get none
@@ -125,6 +125,14 @@ class Settings(BaseModel):
         "Where the workers find the API key: env:NAME or file:/absolute/path. Never the key itself.",
         None,
     )
+    qdrant_tls_ca_file: (
+        Annotated[str, AfterValidator(readers.check_absolute_path), AfterValidator(rules.of_use_with_tls)] | None
+    ) = _setting(
+        "qdrant.tls.ca.file",
+        "File on client and workers with the certificates, in PEM, to trust for https://; those that gRPC comes with"
+        " unless given.",
+        None,
+    )
     qdrant_collection_name: Text | None = _setting(
         "qdrant.collection.name", "Collection for every message, whatever collection_name the message has.", None
     )
@@ -218,7 +226,8 @@ class Settings(BaseModel):
         """How the workers reach Qdrant."""
         url = urlsplit(self.qdrant_grpc_url)
         host, port, is_tls = url.hostname or "", url.port or 0, url.scheme == "https"
-        return Connection(host, port, is_tls, self.qdrant_api_key, self.sink_request_timeout.total_seconds())
+        timeout = self.sink_request_timeout.total_seconds()
+        return Connection(host, port, is_tls, self.qdrant_api_key, timeout, self.qdrant_tls_ca_file)
 
     def lanes_for(self, parallelism: int) -> int:
         """Return the lanes of each collection in a job of this parallelism."""

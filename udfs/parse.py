@@ -18,7 +18,7 @@ from udfs.core.routing import DEAD_LETTERS, lane_of, write_key
 from udfs.dead_letters import DeadLetters
 from udfs.intake import Intake
 from udfs.micro_batch import Stage
-from udfs.qdrant.client import Connection, PointsClient
+from udfs.qdrant.client import PointsClient
 from udfs.qdrant.collections import Collections
 from udfs.qdrant.encode import encode_upsert
 from udfs.qdrant.outage import COUNTED
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from udfs.core.messages import ParseRules
     from udfs.dead_letters import DeadLetterOptions
     from udfs.qdrant.collections import Descriptions
+    from udfs.qdrant.connection import Connection
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from udfs.core.refusals import CODES
 from udfs.core.routing import DEAD_LETTERS, collection_of
 from udfs.dead_letters import DeadLetters
 from udfs.micro_batch import Stage
-from udfs.qdrant.client import Connection, PointsClient
+from udfs.qdrant.client import PointsClient
 from udfs.qdrant.decode import message_of
 from udfs.qdrant.delivery import Delivery
 from udfs.qdrant.outage import COUNTED
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from udfs.core.batching import BatchLimits
     from udfs.dead_letters import DeadLetterOptions
+    from udfs.qdrant.connection import Connection
     from udfs.qdrant.delivery import Points, Refused
 
 logger = logging.getLogger(__name__)

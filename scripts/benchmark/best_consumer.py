@@ -16,7 +16,8 @@ from scripts.benchmark.plain_consumer import BATCH, read_options, subscribed
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Upsert
 from udfs.core.refusals import Refusal
-from udfs.qdrant.client import Connection, PointsClient
+from udfs.qdrant.client import PointsClient
+from udfs.qdrant.connection import Connection
 from udfs.qdrant.encode import encode_upsert
 from udfs.qdrant.judge import Action, Answer, judge
 

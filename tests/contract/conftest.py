@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from trustme import CA
 
+from scripts.stack.processes import LOCALHOST
 from tests.support.secured import TlsQdrant
 
 if TYPE_CHECKING:
@@ -14,9 +15,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def tls_qdrant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsQdrant]:
-    """A server that speaks TLS only."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the certificate, is not installed")
-    with TlsQdrant(tmp_path_factory.mktemp("certificate")) as server:
+def authority() -> CA:
+    """One that signs certificates, and that nobody knows."""
+    return CA()
+
+
+@pytest.fixture(scope="session")
+def tls_qdrant(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsQdrant]:
+    """A server that speaks TLS only, and wants the API key `right`."""
+    certificate = authority.issue_cert(LOCALHOST)
+    with TlsQdrant(tmp_path_factory.mktemp("certificate"), certificate, api_key="right") as server:
         yield server

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from udfs.qdrant.client import Connection
+    from udfs.qdrant.connection import Connection
 
 DENSE = models.VectorParams(size=2, distance=models.Distance.DOT)
 KEY = "the-key-that-signs-all-others-and-is-long-enough"

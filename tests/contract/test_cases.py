@@ -18,7 +18,8 @@ from tests.support.cases import NAMED
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Delete
 from udfs.core.refusals import Refusal
-from udfs.qdrant.client import Connection, PointsClient
+from udfs.qdrant.client import PointsClient
+from udfs.qdrant.connection import Connection
 from udfs.qdrant.encode import encode_upsert
 from udfs.qdrant.judge import Action, judge
 

@@ -17,7 +17,8 @@ from tests.support.cases import nested
 from tests.support.store import MemoryPoints, connection_to
 from udfs.core.operations import Upsert
 from udfs.core.vectors import read_vectors
-from udfs.qdrant.client import Connection, PointsClient
+from udfs.qdrant.client import PointsClient
+from udfs.qdrant.connection import Connection
 from udfs.qdrant.decode import schema_of
 from udfs.qdrant.encode import encode_upsert
 from udfs.qdrant.judge import Action, Answer, judge

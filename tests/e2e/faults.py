@@ -139,9 +139,14 @@ def delay_packets(drill: Drill) -> None:
 
 def open_half(drill: Drill) -> None:
     """Let the connections swallow everything, without an end; only new ones work."""
-    swallowed = drill.wire.swallowed
+    swallowed, restarts = drill.wire.swallowed, drill.job.restarts()
+
+    def is_over() -> bool:
+        # A crash in its midst ends those connections, perhaps before a request went into them.
+        return drill.wire.swallowed > swallowed + 10_000 or drill.job.restarts() > restarts
+
     with drill.wire.half_open():
-        drill.job.wait_for(lambda: drill.wire.swallowed > swallowed + 10_000, "requests to be swallowed")
+        drill.job.wait_for(is_over, "requests to be swallowed")
 
 
 def cut_requests(drill: Drill) -> None:

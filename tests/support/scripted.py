@@ -10,7 +10,7 @@ import grpc
 from qdrant_client.grpc import PointsOperationResponse, UpdateResult
 
 from scripts.stack.processes import LOCALHOST
-from udfs.qdrant.client import Connection
+from udfs.qdrant.connection import Connection
 from udfs.qdrant.judge import Answer
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 from scripts.stack.processes import is_listening
@@ -15,19 +14,29 @@ from scripts.stack.qdrant import Qdrant
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trustme import LeafCert
+
 
 class TlsQdrant(Qdrant):
-    """A server with a certificate that nobody trusts, on both its ports.
+    """A server that speaks TLS only, on both its ports.
 
     Args:
-        folder: Where the certificate is made, by openssl.
+        folder: Where its certificate is put.
+        certificate: What it shows.
+        api_key: What clients must show.
     """
 
-    def __init__(self, folder: Path) -> None:
-        options = "-x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
-        subprocess.run(["openssl", "req", *options.split()], check=True, capture_output=True, cwd=folder)
+    def __init__(self, folder: Path, certificate: LeafCert, api_key: str | None = None) -> None:
+        chain = b"".join(pem.bytes() for pem in certificate.cert_chain_pems)
+        (folder / "cert.pem").write_bytes(chain)
+        certificate.private_key_pem.write_to_path(folder / "key.pem")
         files = {"QDRANT__TLS__CERT": f"{folder}/cert.pem", "QDRANT__TLS__KEY": f"{folder}/key.pem"}
-        super().__init__(env={"QDRANT__SERVICE__ENABLE_TLS": "true", **files})
+        super().__init__(api_key=api_key, env={"QDRANT__SERVICE__ENABLE_TLS": "true", **files})
+
+    @property
+    def https_url(self) -> str:
+        """The address of the gRPC interface, in the form that the setting `qdrant.grpc.url` takes."""
+        return self.grpc_url.replace("http", "https")
 
     def _is_ready(self) -> bool:
         return all(is_listening(int(url.rpartition(":")[2])) for url in (self.rest_url, self.grpc_url))

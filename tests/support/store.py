@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 from qdrant_client import grpc
 
-from udfs.qdrant.client import Connection
+from udfs.qdrant.connection import Connection
 from udfs.qdrant.judge import Answer
 
 if TYPE_CHECKING:

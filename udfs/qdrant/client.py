@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from udfs.core.operations import PointId
+    from udfs.qdrant.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -54,66 +53,23 @@ _OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How a worker reaches Qdrant.
-
-    Attributes:
-        host: Host name or address.
-        port: The gRPC port.
-        tls: Whether to speak TLS.
-        key_source: ``env:NAME`` or ``file:/path`` on the worker, or None. The key itself never enters the job graph.
-        timeout_seconds: The deadline of one request.
-    """
-
-    host: str
-    port: int
-    tls: bool
-    key_source: str | None
-    timeout_seconds: float
-
-
-def read_api_key(source: str) -> str:
-    """Return the key that ``env:NAME`` or ``file:/path`` names.
-
-    Raises:
-        LookupError: It is not there, or cannot be sent; the text says what was looked for, never a key.
-    """
-    kind, _, name = source.partition(":")
-    try:
-        key = os.environ[name] if kind == "env" else Path(name).read_text(encoding="utf-8")
-    except KeyError:
-        raise LookupError(f"qdrant.api.key names the environment variable {name}, which is not set here") from None
-    except OSError as error:
-        raise LookupError(f"qdrant.api.key names the file {name}, which is not readable: {error.strerror}") from None
-    key = key.strip()
-    # gRPC refuses other characters with an error that shows the key.
-    if not (key and key.isascii() and key.isprintable()):
-        raise LookupError(f"qdrant.api.key names {source}, where there is no key, or one that cannot be sent")
-    return key
-
-
 class PointsClient:
     """Sends requests and returns their answers; never raises for what the server or the network does.
 
     It must be made and used on one event loop. The connection ends with the process.
 
     Raises:
-        StoreError: When it is made, if the key is not where ``key_source`` says.
+        StoreError: When it is made, if the key or the certificates are not where the connection says.
     """
 
     def __init__(self, connection: Connection) -> None:
         asyncio.get_running_loop().set_exception_handler(_without_false_alarms)
-        target = f"{connection.host}:{connection.port}"
-        if connection.tls:
-            self._channel = grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), _OPTIONS)
-        else:
-            self._channel = grpc.aio.insecure_channel(target, _OPTIONS)
         self._connection = connection
         try:
-            self._metadata = _metadata(connection)
+            self._metadata = connection.metadata()
+            self._channel = _channel(connection)
         except LookupError as error:
-            raise StoreError(f"This worker cannot connect to Qdrant at {target}: {error}") from None
+            raise StoreError(f"This worker cannot connect to Qdrant at {connection.target}: {error}") from None
         # Upserts leave as the bytes that the parse stage made: decoding and encoding them again would take 27 times as
         # long at 768 dimensions.
         self._upsert: Any = self._channel.unary_unary(
@@ -163,7 +119,7 @@ class PointsClient:
 
     def _read_key_again(self) -> None:
         try:
-            self._metadata = _metadata(self._connection)
+            self._metadata = self._connection.metadata()
         except LookupError as error:
             logger.warning("The API key could not be read again, the old one is kept: %s", error)
 
@@ -175,8 +131,11 @@ def _without_false_alarms(loop: asyncio.AbstractEventLoop, context: dict[str, An
         loop.default_exception_handler(context)
 
 
-def _metadata(connection: Connection) -> tuple[tuple[str, str], ...]:
-    return () if connection.key_source is None else (("api-key", read_api_key(connection.key_source)),)
+def _channel(connection: Connection) -> grpc.aio.Channel:
+    credentials = connection.credentials()
+    if credentials is None:
+        return grpc.aio.insecure_channel(connection.target, _OPTIONS)
+    return grpc.aio.secure_channel(connection.target, credentials, _OPTIONS)
 
 
 def _retry_after(error: grpc.aio.AioRpcError) -> float | None:

@@ -16,7 +16,7 @@ from udfs.qdrant.outage import Outages, Waiting
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container
 
-    from udfs.qdrant.client import Connection
+    from udfs.qdrant.connection import Connection
     from udfs.qdrant.judge import Action, Answer, Verdict
 
 

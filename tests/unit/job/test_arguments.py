@@ -92,6 +92,14 @@ FAULTS: dict[str, tuple[list[str], list[str]]] = {
     "literal-key": (["--qdrant.api.key=hidden"], ["qdrant.api.key is ***: a key written here would be stored in the"]),
     "relative-key-file": (["--qdrant.api.key=file:hidden"], ["qdrant.api.key is ***: a key written here would"]),
     "literal-key-as-variable": (["--qdrant.api.key=env:hid-den"], ["qdrant.api.key is ***: a key written here would"]),
+    "relative-authority": (
+        ["--qdrant.tls.ca.file=ca.pem"],
+        ["qdrant.tls.ca.file is 'ca.pem': give an absolute path, since workers run in folders of their own."],
+    ),
+    "authority-without-tls": (
+        ["--qdrant.tls.ca.file=/ca.pem"],
+        ["qdrant.tls.ca.file is '/ca.pem': it counts for TLS only; write https:// in qdrant.grpc.url, which is http:"],
+    ),
     "topics-and-pattern": (["--topic-pattern=d.*"], ["topic-pattern is 'd.*': topics is given too; give one of the"]),
     "no-pattern": (["--topic-pattern=["], ["topic-pattern is '[': give a regular expression; this is none: untermin"]),
     "unknown-mode": (["--scan.startup.mode=newest"], ["scan.startup.mode is 'newest': give one of 'group-offsets', "]),

@@ -12,7 +12,7 @@ from udfs.core.dead_letters import LetterRules
 from udfs.core.error_limit import ErrorLimit
 from udfs.core.messages import ParseRules
 from udfs.dead_letters import DeadLetterOptions
-from udfs.qdrant.client import Connection
+from udfs.qdrant.connection import Connection
 
 LEAST = ["--topics=docs", "--properties.bootstrap.servers=kafka:9092", "--qdrant.grpc.url=http://qdrant"]
 TOLERANT = ["--errors.tolerance=all", "--errors.deadletterqueue.topic.name=letters"]

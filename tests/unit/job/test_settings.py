@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from job.arguments import help_text, load_settings
 from job.settings import FIELDS, Settings
-from udfs.qdrant.client import Connection
+from udfs.qdrant.connection import Connection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,6 +140,12 @@ ADDRESSES = {
 def test_the_url_says_how_workers_reach_qdrant(url: str, connection: Connection) -> None:
     """Host, port and TLS come from the URL; the port is 6334 unless it is given."""
     assert load_settings([*LEAST[:2], "--qdrant.grpc.url", url]).connection == connection
+
+
+def test_the_authority_to_trust_is_handed_on() -> None:
+    """As the name of a file, which the workers read."""
+    given = [*LEAST[:2], "--qdrant.grpc.url=https://qdrant", "--qdrant.tls.ca.file=/etc/ca.pem"]
+    assert load_settings(given).connection.ca_file == "/etc/ca.pem"
 
 
 def test_the_connector_gets_what_was_set_in_its_own_words() -> None:
