@@ -74,11 +74,11 @@ class Kafka(Server):
         command = _java("kafka.Kafka", str(self._properties))
         return Process(self.name, command, log=self.log, cwd=self.home)
 
-    def _format(self) -> None:
+    def _format(self, *more: str) -> None:
         storage = self.home / "storage"
         ports = {"broker": self._port, "controller": self._controller_port}
         self._properties.write_text(_PROPERTIES.format(host=LOCALHOST, storage=storage, **ports))
-        arguments = ("format", "--cluster-id", uuid.uuid4().hex[:22], "--config", str(self._properties))
+        arguments = ("format", "--cluster-id", uuid.uuid4().hex[:22], "--config", str(self._properties), *more)
         with self.log.open("ab") as log:
             done = subprocess.run(_java("kafka.tools.StorageTool", *arguments), check=False, stdout=log, stderr=log)
         if done.returncode != 0:

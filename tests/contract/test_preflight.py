@@ -15,44 +15,27 @@ from qdrant_client import models
 from job.arguments import load_settings
 from job.kafka_check import check_kafka
 from job.qdrant_check import check_qdrant
-from scripts.stack.kafka import JARS, Kafka
+from scripts.stack.kafka import JARS
 from scripts.stack.processes import LOCALHOST, free_port
 from scripts.stack.qdrant import Qdrant
+from tests.support.secured import PLAIN, SecuredKafka, TlsQdrant
 from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from trustme import CA
+
     from job.settings import Settings
-    from tests.support.secured import TlsQdrant
 
 SHADED = "org.apache.flink.kafka.shaded."
-PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 
 def _settings(*, url: str = "http://nowhere", bootstrap: str = "nowhere:1", more: tuple[str, ...] = ()) -> Settings:
     topics = () if any(argument.startswith("--topic") for argument in more) else ("--topics=docs",)
     servers = ("--qdrant.grpc.url", url, "--properties.bootstrap.servers", bootstrap)
     return load_settings([*servers, *topics, *more])
-
-
-class SaslKafka(Kafka):
-    """A broker with one more listener, where user `me` has the password `right`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sasl = f"{LOCALHOST}:{free_port()}"
-
-    def _format(self) -> None:
-        super()._format()
-        text = self._properties.read_text().replace("\nlisteners=", f"\nlisteners=SASL_PLAINTEXT://{self.sasl},", 1)
-        more = [
-            "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
-            "sasl.enabled.mechanisms=PLAIN",
-            f'listener.name.sasl_plaintext.plain.sasl.jaas.config={PLAIN} required user_me="right";',
-        ]
-        self._properties.write_text(text + "\n".join(more))
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +57,9 @@ def _gateway() -> None:
 
 
 @pytest.fixture(scope="module")
-def kafka() -> Iterator[SaslKafka]:
+def kafka(authority: CA) -> Iterator[SecuredKafka]:
     """A broker with the topics `docs` and `documents`."""
-    with SaslKafka() as broker:
+    with SecuredKafka(authority.issue_cert(LOCALHOST), authority) as broker:
         broker.create_topic("docs")
         broker.create_topic("documents")
         yield broker
@@ -221,13 +204,13 @@ def _sasl(module: str, password: str) -> tuple[str, ...]:
     )
 
 
-def test_a_reachable_kafka_has_no_faults(kafka: SaslKafka) -> None:
+def test_a_reachable_kafka_has_no_faults(kafka: SecuredKafka) -> None:
     """With the right servers and a topic that exists, there is nothing to say; the same with a password."""
     assert _kafka_faults(kafka.bootstrap) == []
     assert _kafka_faults(kafka.sasl, *_sasl(SHADED + PLAIN, "right")) == []
 
 
-def test_each_missing_topic_is_named_with_its_neighbours(kafka: SaslKafka) -> None:
+def test_each_missing_topic_is_named_with_its_neighbours(kafka: SecuredKafka) -> None:
     """Topics that do not exist are all said, with those that may be meant."""
     assert _kafka_faults(kafka.bootstrap, "--topics=dogs,docs,zzz") == [
         f"Kafka at {kafka.bootstrap} has no topic 'dogs' that this client may see: did you mean docs?",
@@ -235,7 +218,7 @@ def test_each_missing_topic_is_named_with_its_neighbours(kafka: SaslKafka) -> No
     ]
 
 
-def test_a_missing_topic_for_dead_letters_is_said(kafka: SaslKafka) -> None:
+def test_a_missing_topic_for_dead_letters_is_said(kafka: SecuredKafka) -> None:
     """It must be there before the first message is refused, for then it would be too late."""
     assert _kafka_faults(kafka.bootstrap, *tolerant("documents")) == []
     assert _kafka_faults(kafka.bootstrap, *tolerant("docments")) == [
@@ -246,7 +229,7 @@ def test_a_missing_topic_for_dead_letters_is_said(kafka: SaslKafka) -> None:
 
 @pytest.mark.parametrize(("pattern", "warned"), [("doc.*", 0), ("doc", 1)])
 def test_a_pattern_without_topics_is_a_warning(
-    kafka: SaslKafka, caplog: pytest.LogCaptureFixture, pattern: str, warned: int
+    kafka: SecuredKafka, caplog: pytest.LogCaptureFixture, pattern: str, warned: int
 ) -> None:
     """A pattern must fit a whole name; one that fits none may do so later, so the job may start."""
     with caplog.at_level(logging.WARNING, "job.kafka_check"):
@@ -254,7 +237,7 @@ def test_a_pattern_without_topics_is_a_warning(
     assert len([record for record in caplog.records if record.name == "job.kafka_check"]) == warned
 
 
-def test_a_wrong_password_is_said_without_showing_it(kafka: SaslKafka) -> None:
+def test_a_wrong_password_is_said_without_showing_it(kafka: SecuredKafka) -> None:
     """A refused login gives Kafka's reason, and no word of the password."""
     (fault,) = _kafka_faults(kafka.sasl, *_sasl(SHADED + PLAIN, "hidden"))
     assert fault == (
@@ -263,7 +246,7 @@ def test_a_wrong_password_is_said_without_showing_it(kafka: SaslKafka) -> None:
     )
 
 
-def test_a_login_module_that_is_not_relocated_is_recognised(kafka: SaslKafka) -> None:
+def test_a_login_module_that_is_not_relocated_is_recognised(kafka: SecuredKafka) -> None:
     """Who copies Kafka's documentation is told how the class is called in Flink's connector."""
     (fault,) = _kafka_faults(kafka.sasl, *_sasl(PLAIN, "hidden"))
     assert fault.endswith(f"No LoginModule found for {PLAIN}, which in Flink's connector is {SHADED}{PLAIN}.")
@@ -279,14 +262,14 @@ BAD_PROPERTIES = {
 
 
 @pytest.mark.parametrize(("properties", "reason"), BAD_PROPERTIES.values(), ids=BAD_PROPERTIES.keys())
-def test_properties_that_kafka_does_not_take_are_said(kafka: SaslKafka, properties: list[str], reason: str) -> None:
+def test_properties_that_kafka_does_not_take_are_said(kafka: SecuredKafka, properties: list[str], reason: str) -> None:
     """Kafka's own check of its properties is passed on, as one sentence."""
     (fault,) = _kafka_faults(kafka.bootstrap, *(f"--properties.{text}" for text in properties))
     assert reason in fault
     assert not fault.endswith("..")
 
 
-def test_kafkas_words_are_passed_on_without_secrets(kafka: SaslKafka) -> None:
+def test_kafkas_words_are_passed_on_without_secrets(kafka: SecuredKafka) -> None:
     """Where Kafka's own message shows a property that is named like a secret, or a part of one, ours does not."""
     keystore = ("--properties.ssl.keystore.location=/hidden", "--properties.ssl.keystore.password=hidden")
     (fault,) = _kafka_faults(kafka.bootstrap, "--properties.security.protocol=SSL", *keystore)
@@ -297,14 +280,14 @@ def test_kafkas_words_are_passed_on_without_secrets(kafka: SaslKafka) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["no-broker", "tls-to-a-plain-port"])
-def test_no_answer_is_said_in_time(kafka: SaslKafka, tls: bool) -> None:  # noqa: FBT001 - a table of two
+def test_no_answer_is_said_in_time(kafka: SecuredKafka, tls: bool) -> None:  # noqa: FBT001 - a table of two
     """Servers that do not answer are named, with what else may be the cause, within the time given."""
     bootstrap = kafka.bootstrap if tls else f"{LOCALHOST}:{free_port()}"
     (fault,) = _kafka_faults(bootstrap, *(["--properties.security.protocol=SSL"] if tls else []), seconds=2)
     assert fault.startswith(f"Kafka does not answer at {bootstrap} within 2 s: check properties.bootstrap.servers, and")
 
 
-def test_a_missing_connector_is_said(kafka: SaslKafka) -> None:
+def test_a_missing_connector_is_said(kafka: SecuredKafka) -> None:
     """Where neither the setting nor Flink's lib folder has the connector, the setting is named."""
     thread = get_gateway().jvm.Thread.currentThread()
     before = thread.getContextClassLoader()

@@ -1,4 +1,4 @@
-"""What it takes to speak to a Qdrant that wants TLS or a key with rights."""
+"""Servers that want TLS, passwords, certificates or keys with rights, and what it takes to speak to them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import hmac
 import json
 from typing import TYPE_CHECKING, Any
 
-from scripts.stack.processes import is_listening
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from scripts.stack.kafka import Kafka
+from scripts.stack.processes import LOCALHOST, free_port, is_listening
 from scripts.stack.qdrant import Qdrant
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trustme import LeafCert
+    from trustme import CA, LeafCert
 
 
 class TlsQdrant(Qdrant):
@@ -40,6 +43,64 @@ class TlsQdrant(Qdrant):
 
     def _is_ready(self) -> bool:
         return all(is_listening(int(url.rpartition(":")[2])) for url in (self.rest_url, self.grpc_url))
+
+
+PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
+SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
+_LISTENERS = ("SASL_PLAINTEXT", "SASL_SSL", "SSL")
+
+
+class SecuredKafka(Kafka):
+    """A broker that listens in other ways, too, where user `me` has the password `right`.
+
+    Args:
+        certificate: What it shows on the listeners SASL_SSL and SSL.
+        authority: Whose certificates it accepts from clients on the listener SSL, which must show one.
+
+    Attributes:
+        at: The address of each of these listeners.
+    """
+
+    def __init__(self, certificate: LeafCert, authority: CA) -> None:
+        super().__init__()
+        self.at = {name: f"{LOCALHOST}:{free_port()}" for name in _LISTENERS}
+        self._key_store = write_key_store(self.home / "broker.pem", certificate)
+        self._trusted = self.home / "trusted.pem"
+        authority.cert_pem.write_to_path(self._trusted)
+
+    @property
+    def sasl(self) -> str:
+        """The address of the listener that wants a password, without TLS."""
+        return self.at["SASL_PLAINTEXT"]
+
+    def _format(self, *more: str) -> None:
+        super()._format(*more, "--add-scram", "SCRAM-SHA-512=[name=me,password=right]")
+        listeners = ",".join(f"{name}://{address}" for name, address in self.at.items())
+        text = self._properties.read_text().replace("\nlisteners=", f"\nlisteners={listeners},", 1)
+        protocols = ",".join(f"{name}:{name}" for name in (*self.at, "PLAINTEXT"))
+        login = f'{PLAIN} required user_me="right";'
+        settings = {
+            "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,{protocols}",
+            "listener.name.sasl_plaintext.sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.sasl_ssl.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config": login,
+            "listener.name.sasl_ssl.plain.sasl.jaas.config": login,
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{SCRAM} required;",
+            "listener.name.ssl.ssl.client.auth": "required",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self._key_store,
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self._trusted,
+        }
+        self._properties.write_text(text + "\n".join(f"{name}={value}" for name, value in settings.items()))
+
+
+def write_key_store(file: Path, certificate: LeafCert) -> Path:
+    """Write private key and certificates as Kafka reads them, and return the file."""
+    key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(pem + b"".join(part.bytes() for part in certificate.cert_chain_pems))
+    return file
 
 
 def token(key: str, **claims: Any) -> str:

@@ -1,0 +1,137 @@
+"""Jobs between servers that speak TLS, by an authority that nobody knows, and want to know with whom they speak."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from qdrant_client import QdrantClient, models
+from trustme import CA
+
+from scripts.stack.processes import LOCALHOST
+from tests.e2e.letters import create_letters_topic, letters_in
+from tests.support.minicluster import run_job
+from tests.support.secured import PLAIN, SCRAM, SecuredKafka, TlsQdrant, write_key_store
+from tests.support.topics import tolerant, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from trustme import LeafCert
+
+pytestmark = pytest.mark.timeout(150)
+
+SHADED = "org.apache.flink.kafka.shaded."
+API_KEY = "a-key-for-nobodys-eyes"
+MESSAGES = 100
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Both servers, with certificates of one authority."""
+
+    authority: CA
+    ca_file: Path
+    kafka: SecuredKafka
+    qdrant: TlsQdrant
+
+    def client(self) -> QdrantClient:
+        """Return a client of Qdrant that trusts the authority; the caller closes it."""
+        url = self.qdrant.rest_url.replace("http", "https")
+        return QdrantClient(
+            url=url, api_key=API_KEY, verify=ssl.create_default_context(cafile=self.ca_file), check_compatibility=False
+        )
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The servers, with an empty collection `docs`."""
+    folder, authority = tmp_path_factory.mktemp("secured"), CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    with ExitStack() as stack:
+        kafka = stack.enter_context(SecuredKafka(authority.issue_cert(LOCALHOST), authority))
+        qdrant = stack.enter_context(TlsQdrant(folder, authority.issue_cert(LOCALHOST), API_KEY))
+        yield Servers(authority, folder / "ca.pem", kafka, qdrant)
+
+
+def login(module: str) -> str:
+    """Return a JAAS entry for the user `me`."""
+    return f'{SHADED}{module} required username="me" password="right";'
+
+
+def by_password(mechanism: str, jaas: str) -> dict[str, str]:
+    """Return what a client needs that shows a password."""
+    return {"security.protocol": "SASL_SSL", "sasl.mechanism": mechanism, "sasl.jaas.config": jaas}
+
+
+def by_certificate(folder: Path, certificate: LeafCert) -> dict[str, str]:
+    """Return what a client needs that shows a certificate."""
+    store = write_key_store(folder / "client.pem", certificate)
+    return {"security.protocol": "SSL", "ssl.keystore.type": "PEM", "ssl.keystore.location": str(store)}
+
+
+def from_file(folder: Path, mechanism: str, jaas: str) -> dict[str, str]:
+    """Return what a client needs that finds its password in a file, so that it is in no job graph."""
+    (folder / "jaas").write_text(jaas)
+    provider = f"{SHADED}org.apache.kafka.common.config.provider.DirectoryConfigProvider"
+    return {
+        **by_password(mechanism, f"${{secrets:{folder}:jaas}}"),
+        "config.providers": "secrets",
+        "config.providers.secrets.class": provider,
+    }
+
+
+def arguments(servers: Servers, properties: dict[str, str], topic: str, key_file: Path) -> list[str]:
+    """Return the arguments of a job that reads the topic to its end."""
+    trusted = {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(servers.ca_file)}
+    at = servers.kafka.at[properties["security.protocol"]]
+    return [
+        f"--topics={topic}",
+        f"--properties.bootstrap.servers={at}",
+        *(f"--properties.{name}={value}" for name, value in {**trusted, **properties}.items()),
+        f"--qdrant.grpc.url={servers.qdrant.https_url}",
+        f"--qdrant.api.key=file:{key_file}",
+        f"--qdrant.tls.ca.file={servers.ca_file}",
+        "--scan.bounded.mode=latest-offset",
+        "--parallelism=1",
+        "--flink.restart-strategy.type=none",
+    ]
+
+
+WAYS = ["PLAIN", "SCRAM-SHA-512", "SCRAM-SHA-512 from a file", "mutual TLS"]
+
+
+def properties_of(way: str, servers: Servers, folder: Path) -> dict[str, str]:
+    """Return the properties of Kafka's client for one way to prove who it is."""
+    return {
+        "PLAIN": lambda: by_password("PLAIN", login(PLAIN)),
+        "SCRAM-SHA-512": lambda: by_password("SCRAM-SHA-512", login(SCRAM)),
+        "SCRAM-SHA-512 from a file": lambda: from_file(folder, "SCRAM-SHA-512", login(SCRAM)),
+        "mutual TLS": lambda: by_certificate(folder, servers.authority.issue_cert("client.example")),
+    }[way]()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_job_gets_through(servers: Servers, tmp_path: Path, way: str) -> None:
+    """Its points arrive by TLS, and so does the dead letter of a bad message, which the sink's own client writes."""
+    topic = way.replace(" ", "-")
+    bodies = [{"collection_name": topic, "id": number, "vector": [1, 2]} for number in range(MESSAGES)]
+    bad = (None, b"no JSON")
+    write(servers.kafka, topic, [*((None, json.dumps(body).encode()) for body in bodies), bad], partitions=2)
+    letters = create_letters_topic(servers.kafka, f"{topic}-letters")
+    (tmp_path / "key").write_text(API_KEY)
+    (tmp_path / "run").mkdir()
+    given = arguments(servers, properties_of(way, servers, tmp_path), topic, tmp_path / "key")
+    with closing(servers.client()) as client:
+        client.create_collection(topic, models.VectorParams(size=2, distance=models.Distance.DOT))
+        ended = run_job(*given, *tolerant(letters), folder=tmp_path / "run")
+        assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")
+        assert client.count(topic).count == MESSAGES
+    assert [letter.code for letter in letters_in(servers.kafka, letters)] == ["json-unreadable"]
+    assert API_KEY not in ended.flink_log
+    assert 'password="right"' not in ended.flink_log
