@@ -24,6 +24,16 @@ _SHADED = "org.apache.flink.kafka.shaded."
 _KAFKA = f"{_SHADED}org.apache.kafka."
 # A broker's own default, and what Kafka's producer holds back for everything it has not sent yet.
 _USUAL_RECORD_BYTES, _PRODUCER_BYTES = 1_048_588, 32 * 2**20
+_AUTHORITY = "Let properties.ssl.truststore.location name the certificate of its authority, of type PEM or JKS."
+_CERTIFICATE = "It wants a certificate of this client that it trusts: see properties.ssl.keystore.location."
+# Java's words for what went wrong with TLS, and what to do about it.
+_HINTS = {
+    "unable to find valid certification path": _AUTHORITY,
+    "No subject alternative": "Name the host in properties.bootstrap.servers as the broker's certificate does.",
+    "NotAfter": "The broker's certificate has expired.",
+    "fatal alert: bad_certificate": _CERTIFICATE,
+    "fatal alert: certificate_": _CERTIFICATE,
+}
 
 
 def check_kafka(settings: Settings, seconds: int = _KAFKA_SECONDS) -> list[str]:
@@ -126,11 +136,13 @@ def _explain_java(error: Py4JJavaError, settings: Settings, seconds: int) -> str
     # The last may be no more than a file's name; the one before, but for those that repeat it, says what that is about.
     inner = messages[-1] or kinds[-1]
     outer = next((message for message in reversed(messages) if message and not message.endswith(inner)), "")
+    inner = f"there is no file {inner}" if kinds[-1] == "NoSuchFileException" else inner
     message = f"{outer}: {inner}" if outer else inner
     if "No LoginModule found for org.apache.kafka" in message:
         message += f", which in Flink's connector is {_SHADED}{message.split()[-1]}"
     message = _without_secrets(message, settings.kafka_properties).rstrip(".")
-    return f"Kafka at {servers} cannot be used with these properties: {message}."
+    hint = next((f" {hint}" for words, hint in _HINTS.items() if words in message), "")
+    return f"Kafka at {servers} cannot be used with these properties: {message}.{hint}"
 
 
 def _without_secrets(text: str, properties: dict[str, str]) -> str:
