@@ -95,10 +95,10 @@ RESTART = "restart-strategy.exponential-delay"
 TOO_MANY_INDICES = "Bad request: Sparse vector 'sparse' has a limit of 1 indices, but 2 were provided!"
 # By the codes of what is wrong with them: messages, and what is said of them.
 REFUSED = {
-    "id-negative": (message(-5), '"id" is -5; a point id is an unsigned 64-bit integer or a UUID'),
+    "id-negative": (message(-5), '"id", the id is below zero'),
     "vector-size": (
         message(5, vector={"dense": [1.0, 2.0, 3.0]}),
-        '"vector.dense" has 3 elements, where there are 2, in collection "refusals"',
+        '"vector.dense", a vector has not as many elements as the collection says',
     ),
     "refused-by-qdrant": (
         message(5, vector={"sparse": {"indices": [1, 2], "values": [1.0, 2.0]}}),

@@ -36,7 +36,8 @@ def test_without_dead_letters_the_first_refusal_ends_the_job() -> None:
     with pytest.raises(MessageRefusedError) as refused:
         DeadLetters(None, "parse").of(record(17), REFUSAL)
     assert str(refused.value) == (
-        "The message at topic 'messages', partition 3, offset 17 was refused (id-negative): \"id\" is -4711; no"
+        "The message at topic 'messages', partition 3, offset 17 was refused (id-negative): \"id\", the id is below"
+        " zero"
     )
 
 
@@ -64,7 +65,7 @@ def test_too_many_refusals_end_the_job() -> None:
     assert str(too_many.value) == (
         "900 of the last 1000 messages were refused, and errors.limit is reached: something else is wrong than single"
         " messages. The last one: The message at topic 'messages', partition 3, offset 1799 was refused"
-        ' (id-negative): "id" is -4711; no'
+        ' (id-negative): "id", the id is below zero'
     )
 
 

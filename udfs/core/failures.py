@@ -9,7 +9,10 @@ Exception
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
+
+from udfs.core.refusals import CODES, SAID_BY
 
 if TYPE_CHECKING:
     from udfs.core.operations import Origin
@@ -34,7 +37,10 @@ class MessageRefusedError(JobFailure):
         self.refusal = refusal
 
     def __str__(self) -> str:
-        return f"The message at {self.origin} was refused ({self.refusal.code}): {self.refusal.reason}"
+        """Say where and why, but nothing of what the message holds: exceptions get into logs and onto web pages."""
+        code, field = self.refusal.code, self.refusal.field
+        why = self.refusal.reason if SAID_BY[code] == "qdrant" else f"{json.dumps(field)}, {CODES[code]}"
+        return f"The message at {self.origin} was refused ({code}): {why}"
 
 
 class TooManyRefusedError(JobFailure):

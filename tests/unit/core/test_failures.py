@@ -16,8 +16,13 @@ def test_a_refused_message_survives_pickling_with_every_field() -> None:
     error = MessageRefusedError(Origin("docs", 3, 17), Refusal("id-negative", "id", '"id" is -1; no'))
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (copy.origin, copy.refusal, str(copy)) == (error.origin, error.refusal, str(error))
-    assert (
-        str(error) == "The message at topic 'docs', partition 3, offset 17 was refused (id-negative): \"id\" is -1; no"
+
+
+def test_a_refusal_is_told_without_what_the_message_holds() -> None:
+    """Place, code, field and meaning: the value is for the dead letter, which whoever sees logs may not see."""
+    error = MessageRefusedError(Origin("docs", 3, 17), Refusal("id-negative", "id", '"id" is -4711; no'))
+    assert str(error) == (
+        "The message at topic 'docs', partition 3, offset 17 was refused (id-negative): \"id\", the id is below zero"
     )
 
 
