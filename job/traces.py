@@ -12,7 +12,7 @@ from typing import NamedTuple
 _OURS = re.compile(r"udfs\.(?:core\.failures|batches)\.\w+: (.+)")
 _PYTHON_CAUSE = re.compile(r"Traceback \(most recent call last\):(?:\n .+)+\n(\w.+)")
 _CAUSE = re.compile(r"^Caused by: (.+)", re.MULTILINE)
-_NEEDED = "apache-flink, qdrant-client and orjson"
+_NEEDED = "apache-flink, qdrant-client, orjson and pysimdjson"
 _PYTHON_OPTION = "python.executable, or `flink run -pyexec`,"
 
 

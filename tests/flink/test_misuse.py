@@ -111,7 +111,7 @@ def no_python(_kafka: Kafka, _folder: Path) -> tuple[dict[str, str], str]:
 def no_pyflink(_kafka: Kafka, folder: Path) -> tuple[dict[str, str], str]:
     """Name a Python that nothing was installed for."""
     python = python_without("", folder / "a venv")
-    said = f"The workers' Python, {python}, has no PyFlink. Install apache-flink, qdrant-client and orjson for it on"
+    said = f"The workers' Python, {python}, has no PyFlink. Install apache-flink, qdrant-client, orjson and"
     return {"flink.python.executable": str(python)}, said
 
 

@@ -86,7 +86,7 @@ HELP = {
     # workers' Python is a virtual environment without orjson
     "library-missing": (
         WORKER.format(error="ModuleNotFoundError: No module named 'orjson'"),
-        "The workers' Python has no module 'orjson'. Install apache-flink, qdrant-client and orjson for it on every",
+        "The workers' Python has no module 'orjson'. Install apache-flink, qdrant-client, orjson and pysimdjson for",
     ),
     # the same without grpc, which PyFlink needs to start a worker
     "library-missing-at-the-start": (
