@@ -1,4 +1,4 @@
-"""Builds the zip that `flink run -pyfs` takes: `job/` and `udfs/` at its root, the same bytes every time."""
+"""Builds what `flink run` is given: the zip for -pyfs, of `job/` and `udfs/`, has the same bytes every time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.stack.processes import ROOT
+from scripts.stack.processes import ROOT, StackError
+from scripts.stack.worker_packages import build_environment, build_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +31,31 @@ def build(target: Path, root: Path = ROOT) -> Path:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Build the zip and print its path; return 1, having said why, if it cannot be written."""
+    """Build what is asked for and print its path; return 1, having said why, if it cannot be built."""
     parser = argparse.ArgumentParser(prog="scripts/package", description=__doc__)
-    parser.add_argument("zip", nargs="?", type=Path, default=ROOT / "dist" / "job.zip", help="(default: %(default)s)")
+    parser.add_argument("path", nargs="?", type=Path, help="where it is put (default: below dist)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--environment",
+        dest="build",
+        action="store_const",
+        const=(build_environment, "environment.zip"),
+        help="what workers import, for -pyarch and -pyexec: dist/environment.zip",
+    )
+    what.add_argument(
+        "--requirements",
+        dest="build",
+        action="store_const",
+        const=(build_requirements, "requirements"),
+        help="the same but for PyFlink, for -pyreq: the folder dist/requirements",
+    )
+    parser.set_defaults(build=(build, "job.zip"))
+    options = parser.parse_args(argv)
+    make, name = options.build
     try:
-        print(build(parser.parse_args(argv).zip))
-    except OSError as error:
-        print(f"The zip was not written: {error}", file=sys.stderr)
+        print(make(options.path or ROOT / "dist" / name))
+    except (OSError, StackError) as error:
+        print(f"The package was not built: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -11,20 +11,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import venv
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyflink
 import pytest
 
 from scripts.stack.processes import ROOT
 from tests.support.minicluster import job_arguments, run_job
+from tests.support.pythons import python_without
 from tests.support.topics import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from scripts.stack.kafka import Kafka
     from scripts.stack.qdrant import Qdrant
@@ -110,25 +109,15 @@ def no_python(_kafka: Kafka, _folder: Path) -> tuple[dict[str, str], str]:
 
 def no_pyflink(_kafka: Kafka, folder: Path) -> tuple[dict[str, str], str]:
     """Name a Python that nothing was installed for."""
-    python = python_without("", folder / "a venv")
+    python = python_without(folder / "a venv", "")
     said = f"The workers' Python, {python}, has no PyFlink. Install apache-flink, qdrant-client, orjson and"
     return {"flink.python.executable": str(python)}, said
 
 
 def no_library(_kafka: Kafka, folder: Path) -> tuple[dict[str, str], str]:
     """Name a Python that has all but one of the packages."""
-    python = python_without("orjson", folder / "venv")
+    python = python_without(folder / "venv", "orjson")
     return {"flink.python.executable": str(python)}, "The workers' Python has no module 'orjson'. Install apache-flink"
-
-
-def python_without(package: str, folder: Path) -> Path:
-    """Make a virtual environment with the packages of this one, but not those that begin so."""
-    venv.create(folder, symlinks=True)
-    (theirs,) = folder.glob("lib/python*/site-packages")
-    for entry in Path(pyflink.__file__).parents[1].iterdir():
-        if not entry.name.startswith(package):
-            (theirs / entry.name).symlink_to(entry)
-    return folder / "bin" / "python"
 
 
 @pytest.mark.parametrize("misuse", [port_taken, no_right_to_write, no_python, no_pyflink, no_library])

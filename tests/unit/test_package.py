@@ -68,5 +68,5 @@ def test_a_zip_that_cannot_be_written_is_reported(tmp_path: Path, capsys: pytest
     assert main([str(target)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("The zip was not written: ")
+    assert said.err.startswith("The package was not built: ")
     assert str(tmp_path / "file") in said.err
