@@ -34,6 +34,8 @@ DEFAULTS = {
     # Flink's default, 0, fails the job at the first checkpoint that expires in an outage.
     "execution.checkpointing.tolerable-failed-checkpoints": "1000000",
     "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+    # Else each message is copied between the operators of the source's chain, none of which keeps or changes it.
+    "pipeline.object-reuse": "true",
 }
 
 # Setting, the values that do no harm (in lower case), and what the others would do.

@@ -26,6 +26,7 @@ from pyflink.datastream import AsyncDataStream, KeyedProcessFunction, KeyedStrea
 from pyflink.datastream.functions import AsyncFunction
 
 from udfs.batches import OpenBatches
+from udfs.garbage import collect_seldom
 from udfs.watchdog import end_with_task_manager
 
 if TYPE_CHECKING:
@@ -128,8 +129,9 @@ class Handle(AsyncFunction, Generic[In, Out]):
         self._stage = stage
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Open the stage and tie this process to its TaskManager."""
+        """Open the stage, and prepare this process for its work and its end."""
         end_with_task_manager()
+        collect_seldom()
         metrics = runtime_context.get_metrics_group()
         self._quiet_seconds = QUIET_SECONDS if metrics is None else None
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -73,7 +73,7 @@ def test_packages_come_with_the_job(trial: Trial, tmp_path: Path, name: str, way
         *(f"--{name}={value}" for name, value in settings.items()),
     ]
     with FlinkCluster(slots=1, config={"python.executable": str(bare)}) as cluster:
-        with pytest.raises(StackError, match="The workers' Python"):
+        with pytest.raises(StackError, match=r"The workers' Python|No module named"):
             cluster.run_job(job, detached=False)
         cluster.run_job([*given, *job], detached=False, seconds=240)
     must_hold(trial.client, workload.points)
