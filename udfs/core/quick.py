@@ -50,7 +50,7 @@ def read_quickly(text: bytes) -> Quick | None:
         return _read(text)
     except (_UnsureError, RefusedError, FloatingPointError):
         return None
-    except (ValueError, TypeError, RuntimeError):  # simdjson's, by the kind of fault
+    except (LookupError, ValueError, TypeError, RuntimeError):  # simdjson's, by the kind of fault
         return None
 
 
