@@ -38,7 +38,12 @@ MISSING = {
     "java-8": Machine({"java": JAVA_17.replace("17.0.15", "1.8.0_392")}, set(), "is needed, and `java` is 8. Install"),
     "java-11": Machine({"java": JAVA_17.replace("17.0.15", "11.0.21")}, set(), "is needed, and `java` is 11. Install"),
     "java-24": Machine({"java": JAVA_17.replace("17.0.15", "24")}, set(), "is needed, and `java` is 24. Install"),
-    "no-python": Machine({"java": JAVA_17}, set(), "Python 3.10, 3.11 or 3.12 with its venv module is needed. Install"),
+    "no-python": Machine(
+        {"java": JAVA_17},
+        set(),
+        "Python 3.10, 3.11 or 3.12 with its venv module is needed, and is none of python3.11 python3.12 python3.10"
+        " python3. Install it",
+    ),
     "no-maven": Machine({"java": JAVA_17}, {"python"}, "Maven is needed to fetch Kafka. Install it (Debian: maven)"),
     "no-npm-no-docker": Machine(
         {"java": JAVA_17}, {"python", "jars"}, "Qdrant is needed: start Docker, or install npm (Debian: npm)"
