@@ -29,13 +29,9 @@ _PROBE_SECONDS = 2.0
 # The first that knows a vector's type by its field (`Vector.dense` and so on in points.proto). To an older one every
 # vector would be empty, and every message wrong.
 _OLDEST = (1, 13)
+_OTHER_HOST = "Name the host in qdrant.grpc.url as the certificate does"
 # By the numbers of OpenSSL's x509_vfy.h.
-_REMEDIES = {
-    9: "Wait, or set the clocks right",
-    10: "Renew it",
-    62: "Name the host in qdrant.grpc.url as the certificate does",
-    64: "Name the host in qdrant.grpc.url as the certificate does",
-}
+_REMEDIES = {9: "Wait, or set the clocks right", 10: "Renew it", 62: _OTHER_HOST, 64: _OTHER_HOST}
 _UNKNOWN_AUTHORITY = "Let qdrant.tls.ca.file name a file with that of its authority, here and on the workers"
 
 
@@ -106,6 +102,8 @@ def _explain_address(url: str, connection: Connection, error: str) -> str:
         return f"The port of {url} speaks {'TLS' if has_tls else 'no TLS'}: write {address} for qdrant.grpc.url."
     if why := connection.tls and _why_not_trusted(connection):
         return f"The certificate of {url} is not trusted here: {why}."
+    if "CERTIFICATE_VERIFY_FAILED" in error:  # by gRPC, that is, which does not know whom the system trusts
+        return f"The certificate of {url} is not trusted here. {_UNKNOWN_AUTHORITY}."
     return f"Qdrant at {url} does not answer: {error}."
 
 

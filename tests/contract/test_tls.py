@@ -76,6 +76,15 @@ def test_without_the_file_nobody_is_trusted(tls_qdrant: TlsQdrant, key_file: Pat
     assert not is_welcome(given)
 
 
+def test_the_systems_authorities_are_not_grpcs(
+    tls_qdrant: TlsQdrant, key_file: Path, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whom only the system trusts must be named, too."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    (fault,) = check_qdrant(settings(tls_qdrant, key_file))
+    assert "is not trusted here. Let qdrant.tls.ca.file name a file with that of its authority, here and on" in fault
+
+
 @dataclass(frozen=True)
 class Bad:
     """A certificate of a trusted authority that is not good for the server."""
