@@ -31,10 +31,10 @@ class ProcessId(NamedTuple):
 def end_with_task_manager() -> None:
     """End this process within half a second of its TaskManager's death, however it dies.
 
-    Does nothing outside a Python worker process (Beam names those in ``WORKER_ID``), or where there is no /proc.
+    Does nothing outside a Python worker process, or where there is no /proc.
     """
     with _lock:
-        if _watching or "WORKER_ID" not in os.environ:
+        if _watching or not is_worker():
             return
         task_manager = task_manager_of(os.getpid())
         if task_manager is None:
@@ -44,6 +44,11 @@ def end_with_task_manager() -> None:
         thread = threading.Thread(target=_watch, args=arguments, name="task-manager-watchdog", daemon=True)
         _watching.append(thread)
         thread.start()
+
+
+def is_worker() -> bool:
+    """Tell whether this process is a Python worker: Beam names those in ``WORKER_ID``."""
+    return "WORKER_ID" in os.environ
 
 
 def task_manager_of(pid: int) -> ProcessId | None:

@@ -30,25 +30,25 @@ def build(target: Path, root: Path = ROOT) -> Path:
     return target
 
 
+_OPTIONS = {
+    "--environment": (
+        (build_environment, "environment.zip"),
+        "what workers import, for -pyarch and -pyexec: dist/environment.zip",
+    ),
+    "--requirements": (
+        (build_requirements, "requirements"),
+        "the same but for PyFlink, for -pyreq: the folder dist/requirements",
+    ),
+}
+
+
 def main(argv: Sequence[str]) -> int:
     """Build what is asked for and print its path; return 1, having said why, if it cannot be built."""
     parser = argparse.ArgumentParser(prog="scripts/package", description=__doc__)
     parser.add_argument("path", nargs="?", type=Path, help="where it is put (default: below dist)")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--environment",
-        dest="build",
-        action="store_const",
-        const=(build_environment, "environment.zip"),
-        help="what workers import, for -pyarch and -pyexec: dist/environment.zip",
-    )
-    what.add_argument(
-        "--requirements",
-        dest="build",
-        action="store_const",
-        const=(build_requirements, "requirements"),
-        help="the same but for PyFlink, for -pyreq: the folder dist/requirements",
-    )
+    for option, (chosen, about) in _OPTIONS.items():
+        what.add_argument(option, dest="build", action="store_const", const=chosen, help=about)
     parser.set_defaults(build=(build, "job.zip"))
     options = parser.parse_args(argv)
     make, name = options.build

@@ -15,7 +15,7 @@ from job.arguments import load_settings
 from job.kafka_check import check_kafka
 from scripts.stack.kafka import JARS
 from scripts.stack.processes import LOCALHOST, free_port
-from tests.support.secured import PLAIN, SCRAM, SecuredKafka, write_key_store
+from tests.support.secured import PLAIN, SCRAM, SHADED, SecuredKafka, login, write_key_store
 from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from job.settings import Settings
-
-SHADED = "org.apache.flink.kafka.shaded."
 
 
 def _settings(bootstrap: str, *more: str) -> Settings:
@@ -58,7 +56,7 @@ def _sasl(module: str, password: str) -> tuple[str, ...]:
     return (
         "--properties.security.protocol=SASL_PLAINTEXT",
         "--properties.sasl.mechanism=PLAIN",
-        f'--properties.sasl.jaas.config={module} required username="me" password="{password}";',
+        f"--properties.sasl.jaas.config={login(module, password)}",
     )
 
 
@@ -157,8 +155,7 @@ def test_what_is_wrong_with_tls_is_said(kafka: SecuredKafka, authority: CA, tmp_
         properties["ssl.truststore.location"] = str(tmp_path / "ca.pem")
     if tls.shown is None:
         module = SHADED + (PLAIN if tls.mechanism == "PLAIN" else SCRAM)
-        login = f'{module} required username="me" password="{tls.phrase}";'
-        properties |= {"sasl.mechanism": tls.mechanism, "sasl.jaas.config": login}
+        properties |= {"sasl.mechanism": tls.mechanism, "sasl.jaas.config": login(module, tls.phrase)}
     elif tls.shown:
         store = write_key_store(tmp_path / "client.pem", authorities[tls.shown].issue_cert("client.example"))
         properties |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": str(store)}

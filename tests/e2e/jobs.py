@@ -80,7 +80,7 @@ class Runner:
     def submit(self, parallelism: int, *settings: str, savepoint: str | None = None) -> Job:
         """Start the job, from a savepoint if there is one, and return once every task runs."""
         start = ["-s", savepoint] if savepoint else []
-        given = [*self._arguments(), f"--parallelism={parallelism}", *settings]
+        given = [*self.arguments(), f"--parallelism={parallelism}", *settings]
         job = self.cluster.run_job([*start, "-pym", "job.main", "-pyfs", self.package, *given])
         self.jobs.append(Job(self.cluster, job))
         self.jobs[-1].wait_for(self.jobs[-1].is_running, "every task to run")
@@ -104,7 +104,8 @@ class Runner:
                 self.cluster.cancel(job.id)
         wait_until(lambda: not self.cluster.python_worker_pids(), "the Python workers to end with their job", 30)
 
-    def _arguments(self) -> list[str]:
+    def arguments(self) -> list[str]:
+        """Return the settings of every job, as arguments."""
         settings = {
             "topics": self.topic.name,
             "properties.bootstrap.servers": self.topic.bootstrap,

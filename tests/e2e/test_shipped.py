@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.stack.flink import FlinkCluster
-from scripts.stack.kafka import CONNECTOR
 from scripts.stack.processes import ROOT, StackError
 from scripts.stack.workload import generate
 from tests.e2e.judging import must_hold
@@ -57,21 +56,8 @@ def test_packages_come_with_the_job(trial: Trial, tmp_path: Path, name: str, way
     subprocess.run([ROOT / "scripts" / "package", way.what, tmp_path / name], check=True, capture_output=True)
     given = [option.replace("{}", str(tmp_path / name)) for option in way.options]
     bare = python_without(tmp_path / "bare", *way.lacks)
-    settings = {
-        "topics": trial.topic.name,
-        "properties.bootstrap.servers": trial.topic.bootstrap,
-        "qdrant.grpc.url": trial.qdrant.grpc_url,
-        "kafka.connector.jar": CONNECTOR,
-        "scan.bounded.mode": "latest-offset",
-        "flink.restart-strategy.type": "none",
-    }
-    job: list[str | Path] = [
-        "-pym",
-        "job.main",
-        "-pyfs",
-        trial.package,
-        *(f"--{name}={value}" for name, value in settings.items()),
-    ]
+    once = ("--scan.bounded.mode=latest-offset", "--flink.restart-strategy.type=none")
+    job: list[str | Path] = ["-pym", "job.main", "-pyfs", trial.package, *trial.arguments(), *once]
     with FlinkCluster(slots=1, config={"python.executable": str(bare)}) as cluster:
         with pytest.raises(StackError, match=r"The workers' Python|No module named"):
             cluster.run_job(job, detached=False)

@@ -15,7 +15,7 @@ from trustme import CA
 from scripts.stack.processes import LOCALHOST
 from tests.e2e.letters import create_letters_topic, letters_in
 from tests.support.minicluster import run_job
-from tests.support.secured import PLAIN, SCRAM, SecuredKafka, TlsQdrant, write_key_store
+from tests.support.secured import PLAIN, SCRAM, SHADED, SecuredKafka, TlsQdrant, login, write_key_store
 from tests.support.topics import tolerant, write
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(150)
 
-SHADED = "org.apache.flink.kafka.shaded."
 API_KEY = "a-key-for-nobodys-eyes"
 MESSAGES = 100
 
@@ -57,11 +56,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         kafka = stack.enter_context(SecuredKafka(authority.issue_cert(LOCALHOST), authority))
         qdrant = stack.enter_context(TlsQdrant(folder, authority.issue_cert(LOCALHOST), API_KEY))
         yield Servers(authority, folder / "ca.pem", kafka, qdrant)
-
-
-def login(module: str) -> str:
-    """Return a JAAS entry for the user `me`."""
-    return f'{SHADED}{module} required username="me" password="right";'
 
 
 def by_password(mechanism: str, jaas: str) -> dict[str, str]:
@@ -109,9 +103,9 @@ WAYS = ["PLAIN", "SCRAM-SHA-512", "SCRAM-SHA-512 from a file", "mutual TLS"]
 def properties_of(way: str, servers: Servers, folder: Path) -> dict[str, str]:
     """Return the properties of Kafka's client for one way to prove who it is."""
     return {
-        "PLAIN": lambda: by_password("PLAIN", login(PLAIN)),
-        "SCRAM-SHA-512": lambda: by_password("SCRAM-SHA-512", login(SCRAM)),
-        "SCRAM-SHA-512 from a file": lambda: from_file(folder, "SCRAM-SHA-512", login(SCRAM)),
+        "PLAIN": lambda: by_password("PLAIN", login(SHADED + PLAIN, "right")),
+        "SCRAM-SHA-512": lambda: by_password("SCRAM-SHA-512", login(SHADED + SCRAM, "right")),
+        "SCRAM-SHA-512 from a file": lambda: from_file(folder, "SCRAM-SHA-512", login(SHADED + SCRAM, "right")),
         "mutual TLS": lambda: by_certificate(folder, servers.authority.issue_cert("client.example")),
     }[way]()
 

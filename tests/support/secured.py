@@ -47,6 +47,7 @@ class TlsQdrant(Qdrant):
 
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
+SHADED = "org.apache.flink.kafka.shaded."  # what precedes them in Flink's connector
 _LISTENERS = ("SASL_PLAINTEXT", "SASL_SSL", "SSL")
 
 
@@ -93,6 +94,11 @@ class SecuredKafka(Kafka):
             "ssl.truststore.location": self._trusted,
         }
         self._properties.write_text(text + "\n".join(f"{name}={value}" for name, value in settings.items()))
+
+
+def login(module: str, phrase: str) -> str:
+    """Return the JAAS entry by which the user `me` shows a password."""
+    return f'{module} required username="me" password="{phrase}";'
 
 
 def write_key_store(file: Path, certificate: LeafCert) -> Path:

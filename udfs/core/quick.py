@@ -12,8 +12,7 @@ import numpy as np
 import orjson
 from simdjson import Array, Object, Parser
 
-from udfs.core.refusals import RefusedError
-from udfs.core.vectors import Dense, Multi, Sparse, read_indices
+from udfs.core.vectors import FLOAT_BYTES, Dense, Multi, Sparse, read_indices
 
 if TYPE_CHECKING:
     from udfs.core.vectors import Vector
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 # Below, orjson and a float at a time take as long. Above, simdjson's memory would be many times the message's.
 MIN_BYTES = 4 * 1024
 MAX_BYTES = 1024 * 1024
-_FLOAT_BYTES = 4
 # For more numbers numpy lets go of Python's lock, and other threads are slower to give it back than the work takes.
 _UNDER_LOCK = 500
 
@@ -38,7 +36,7 @@ class Quick(NamedTuple):
     vectors: dict[str, Vector]
 
 
-class _UnsureError(Exception):
+class _UnsureError(ValueError):
     """The exact reader has to look at it."""
 
 
@@ -48,9 +46,8 @@ def read_quickly(text: bytes) -> Quick | None:
         return None
     try:
         return _read(text)
-    except (_UnsureError, RefusedError, FloatingPointError):
-        return None
-    except (LookupError, ValueError, TypeError, RuntimeError):  # simdjson's, by the kind of fault
+    # The first is ours, too, the next three are simdjson's, by the kind of fault, and the last is numpy's.
+    except (ValueError, LookupError, TypeError, RuntimeError, FloatingPointError):
         return None
 
 
@@ -114,16 +111,16 @@ def _read_list(value: Array) -> Dense | Multi:
         raise _UnsureError
     if not isinstance(value[0], Array):
         return Dense(packed)
-    size = _FLOAT_BYTES * len(_list(value[0]))
-    if any(_FLOAT_BYTES * len(_list(row)) != size for row in value) or len(packed) != size * len(value):
+    if any(len(_list(row)) * len(value) * FLOAT_BYTES != len(packed) for row in value):
         raise _UnsureError
+    size = len(packed) // len(value)
     return Multi(tuple(packed[at : at + size] for at in range(0, len(packed), size)))
 
 
 def _read_sparse(value: dict[str, Any]) -> Sparse:
     indices = read_indices("indices", _list(value.get("indices")).as_list())
     packed = _packed(_list(value.get("values")))
-    if len(packed) != _FLOAT_BYTES * len(indices):
+    if len(packed) != FLOAT_BYTES * len(indices):
         raise _UnsureError
     return Sparse(indices, packed)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from udfs.core.refusals import Refusal, refused, shown
-from udfs.core.vectors import Dense, Multi, Sparse
+from udfs.core.vectors import FLOAT_BYTES, Dense, Multi, Sparse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from udfs.core.vectors import Vector
 
 _MOST_NAMED = 10
-_FLOAT_BYTES = 4
 _KINDS = {Dense: "dense vector", Multi: "multi-vector", Sparse: "sparse vector"}
 
 
@@ -65,7 +64,7 @@ def _fault(vector: Vector, schema: Schema, name: str) -> tuple[str, str] | None:
 def _size(vector: Vector) -> int:
     if isinstance(vector, Sparse):
         return 0
-    return len(vector.packed if isinstance(vector, Dense) else vector.rows[0]) // _FLOAT_BYTES
+    return len(vector.packed if isinstance(vector, Dense) else vector.rows[0]) // FLOAT_BYTES
 
 
 def _listed(names: Iterable[str]) -> str:

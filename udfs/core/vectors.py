@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MAX_INDEX = 2**32 - 1
+FLOAT_BYTES = 4
 _NUMBERS = frozenset({int, float})  # exact types, since bool is an int to isinstance
 
 
