@@ -89,3 +89,10 @@ def test_an_outage_that_is_too_long_ends_the_job() -> None:
     """The time limit is that of writes."""
     with pytest.raises(StoreError, match=r"qdrant\.example:6334 was tried \d+ times .* connection refused"):
         describe(Recovering([UNAVAILABLE] * 1000), "docs", RetryOptions(QUICK.backoff, max_seconds=0.001))
+
+
+def test_the_name_of_a_collection_is_not_told_until_it_is_known_to_be_one(caplog: pytest.LogCaptureFixture) -> None:
+    """Until then it is what some message holds, and the log of an outage is no place for that."""
+    describe(Recovering([UNAVAILABLE]), "docs")
+    assert "To the description of a collection it said UNAVAILABLE" in caplog.messages[0]
+    assert not [line for line in caplog.messages if "docs" in line]

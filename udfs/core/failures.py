@@ -38,8 +38,8 @@ class MessageRefusedError(JobFailure):
 
     def __str__(self) -> str:
         """Say where and why, but nothing of what the message holds: exceptions get into logs and onto web pages."""
-        code, field = self.refusal.code, self.refusal.field
-        why = self.refusal.reason if SAID_BY[code] == "qdrant" else f"{json.dumps(field)}, {CODES[code]}"
+        code = self.refusal.code
+        why = self.refusal.reason if SAID_BY[code] == "qdrant" else f"{json.dumps(_shown(self.refusal))}, {CODES[code]}"
         return f"The message at {self.origin} was refused ({code}): {why}"
 
 
@@ -49,3 +49,10 @@ class TooManyRefusedError(JobFailure):
 
 class StoreError(JobFailure):
     """Qdrant cannot be written to."""
+
+
+def _shown(refusal: Refusal) -> str:
+    """Return the field at fault, without the names in it that are the message's own: they may be anybody's data."""
+    part, _, name = refusal.field.partition(".")
+    is_known = part == "key" or (SAID_BY[refusal.code] == "collection" and refusal.code != "vector-unknown")
+    return f"{part}.{name}" if name and is_known else part

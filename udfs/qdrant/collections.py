@@ -59,7 +59,8 @@ class Collections:
                 answer, params = await self._client.describe(collection)
             return answer
 
-        verdict = await self._patience.settled(ask, f"the description of collection {collection!r}", final)
+        # Not by its name, which goes to the log: until Qdrant knows it, it is only what some message holds.
+        verdict = await self._patience.settled(ask, "the description of a collection", final)
         if verdict.action is Action.DONE and params is not None:
             return schema_of(params)
         code, fault = _FORBIDDEN if verdict.action is Action.FORBIDDEN else _UNKNOWN

@@ -26,6 +26,27 @@ def test_a_refusal_is_told_without_what_the_message_holds() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "field", "shown"),
+    [
+        ("payload-integer", "payload.Jane Doe[3].b", "payload"),
+        ("payload-too-deep", "payload.a.b.c", "payload"),
+        ("vector-element", "vector.Jane Doe[1]", "vector"),
+        ("vector-element", "vector[1]", "vector[1]"),
+        ("vector-unknown", "vector.Jane.Doe", "vector"),
+        ("vector-size", "vector.dense", "vector.dense"),
+        ("vector-kind", "vector.dense.v2", "vector.dense.v2"),
+        ("id-missing", "key.id", "key.id"),
+        ("collection-unknown", "collection_name", "collection_name"),
+    ],
+)
+def test_a_name_that_only_the_message_knows_is_not_told(code: str, field: str, shown: str) -> None:
+    """A name inside of a payload may be anybody's data; one that the collection has is not."""
+    told = str(MessageRefusedError(Origin("docs", 3, 17), Refusal(code, field, "")))
+    assert f'({code}): "{shown}", ' in told
+    assert "Jane" not in told
+
+
 @pytest.mark.parametrize("kind", [TooManyRefusedError, StoreError])
 def test_a_sentence_survives_pickling(kind: type[JobFailure]) -> None:
     """What is said to the person who runs the job arrives as it was said, and by the same name."""
