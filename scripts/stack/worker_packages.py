@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -13,14 +14,19 @@ from typing import TYPE_CHECKING
 from scripts.stack.processes import ROOT, StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _LAST_WORDS = 2000
-_LOCK = ROOT / "requirements.lock"
+# By the Flink that is installed: the package that it is in, and how its version begins.
+_LOCKS = {
+    ("cp-pyflink", "2.2"): "requirements-confluent.lock",
+    ("apache-flink", "2.2"): "requirements-flink-2.2.lock",
+    ("apache-flink", "2.3"): "requirements.lock",
+}
 # What this job's own code imports; PyFlink itself is there where `-pyreq` works.
 _OWN = ("qdrant-client", "orjson", "pysimdjson")
 # Flink's own jars, of which workers need none: 250 MB.
-_FOR_CLIENTS = ("apache-flink-libraries",)
+_FOR_CLIENTS = ("apache-flink-libraries", "cp-pyflink-libraries")
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _START = f"""\
 #!/bin/sh
@@ -65,8 +71,18 @@ def build_requirements(target: Path) -> Path:
 
 def _locked() -> Iterator[tuple[str, str]]:
     """Yield the name of each package in the lock, and its entry: version, marker, hashes."""
-    for text in re.findall(r"^[a-z0-9].*(?:\n +--hash=.*)+\n", _LOCK.read_text(), re.MULTILINE):
+    lock = lock_of(importlib.metadata.distributions()).read_text()
+    for text in re.findall(r"^[a-z0-9].*(?:\n +--hash=.*)+\n", lock, re.MULTILINE):
         yield text.partition("==")[0], text
+
+
+def lock_of(installed: Iterable[importlib.metadata.Distribution]) -> Path:
+    """Return the lock file with the Flink that is among these; raise StackError if there is none."""
+    there = {(part.metadata["Name"], ".".join(part.version.split(".")[:2])) for part in installed}
+    for flink, name in _LOCKS.items():
+        if flink in there:
+            return ROOT / name
+    raise StackError("This Python has no PyFlink that the project has a lock for: run scripts/package.")
 
 
 def _pip(*arguments: str | Path) -> None:
