@@ -24,13 +24,15 @@ _SHADED = "org.apache.flink.kafka.shaded."
 _KAFKA = f"{_SHADED}org.apache.kafka."
 # A broker's own default, and what Kafka's producer holds back for everything it has not sent yet.
 _USUAL_RECORD_BYTES, _PRODUCER_BYTES = 1_048_588, 32 * 2**20
+_IN_LIB = "put flink-sql-connector-kafka's jar into Flink's lib folder, on every machine."
 _AUTHORITY = "Let properties.ssl.truststore.location name the certificate of its authority, of type PEM or JKS."
 _CERTIFICATE = "It wants a certificate of this client that it trusts: see properties.ssl.keystore.location."
-# Java's words for what went wrong with TLS, and what to do about it.
+# Java's or the broker's words for what went wrong with certificates and tokens, and what to do about it.
 _HINTS = {
     "unable to find valid certification path": _AUTHORITY,
     "No subject alternative": "Name the host in properties.bootstrap.servers as the broker's certificate does.",
     "NotAfter": "The broker's certificate has expired.",
+    "invalid_token": "The broker takes no such token: look at issuer, audience and scope.",
     "fatal alert: bad_certificate": _CERTIFICATE,
     "fatal alert: certificate_": _CERTIFICATE,
 }
@@ -42,6 +44,8 @@ def check_kafka(settings: Settings, seconds: int = _KAFKA_SECONDS) -> list[str]:
     A pattern that fits no topic is only worth a warning: topics may come later.
     """
     try:
+        if _cannot_take_tokens(settings):
+            return [f"sasl.mechanism is OAUTHBEARER, for which Java must find Kafka's client only once: {_IN_LIB}"]
         existing = _topics(settings, seconds)
     except Py4JJavaError as error:
         return [_explain_java(error, settings, seconds)]
@@ -102,13 +106,11 @@ def _topics(settings: Settings, seconds: int) -> set[str]:
 def _admin(settings: Settings) -> Iterator[Any]:
     """Open the connector's own, relocated admin client, which py4j's class path does not know."""
     jvm = get_gateway().jvm
-    if settings.kafka_connector_jar:
-        add_jars_to_context_class_loader([settings.kafka_connector_jar.as_uri()])
     of_java = jvm.java.util.Properties()
     for name, value in settings.kafka_properties.items():
         of_java.setProperty(name, value)
     parameters = to_jarray(jvm.Class, [load_java_class("java.util.Properties")])
-    create = load_java_class(f"{_KAFKA}clients.admin.AdminClient").getMethod("create", parameters)
+    create = _admin_class(settings).getMethod("create", parameters)
     admin = create.invoke(None, to_jarray(jvm.Object, [of_java]))
     try:
         yield admin
@@ -116,18 +118,39 @@ def _admin(settings: Settings) -> Iterator[Any]:
         admin.close(jvm.java.time.Duration.ZERO)
 
 
+def _admin_class(settings: Settings) -> Any:
+    if settings.kafka_connector_jar:
+        add_jars_to_context_class_loader([settings.kafka_connector_jar.as_uri()])
+    return load_java_class(f"{_KAFKA}clients.admin.AdminClient")
+
+
+def _cannot_take_tokens(settings: Settings) -> bool:
+    # Java keeps the first class that registers for this mechanism, for all of its process, and that takes no callbacks
+    # of Kafka clients that other class loaders loaded, such as the job's own after this check's (KAFKA-14102).
+    if settings.kafka_properties.get("sasl.mechanism") != "OAUTHBEARER":
+        return False
+    of_flink = get_gateway().jvm.ClassLoader.getSystemClassLoader()
+    return not of_flink.equals(_admin_class(settings).getClassLoader())
+
+
 def _causes(error: Py4JJavaError) -> Iterator[tuple[str, str]]:
     cause = error.java_exception
     while cause is not None:
-        yield cause.getClass().getSimpleName(), cause.getMessage() or ""
+        yield cause.getClass().getSimpleName(), _without_trace(cause.getMessage() or "")
         cause = cause.getCause()
+
+
+def _without_trace(message: str) -> str:
+    # Where a login ends with another exception than its own, Java makes a message of the whole stack trace.
+    said, trace, _ = message.partition("\n\tat ")
+    return re.sub(r"^(?:[\w.$]+: )+", "", said) if trace else message
 
 
 def _explain_java(error: Py4JJavaError, settings: Settings, seconds: int) -> str:
     kinds, messages = zip(*_causes(error), strict=True)
     servers = settings.bootstrap_servers
     if kinds[-1] == "ClassNotFoundException":
-        return "Flink has no Kafka connector here: set kafka.connector.jar to flink-sql-connector-kafka's jar."
+        return _explain_missing(messages[-1])
     if kinds[-1] == "TimeoutException":
         return (
             f"Kafka does not answer at {servers} within {seconds} s: check properties.bootstrap.servers, and"
@@ -145,6 +168,14 @@ def _explain_java(error: Py4JJavaError, settings: Settings, seconds: int) -> str
     return f"Kafka at {servers} cannot be used with these properties: {message}.{hint}"
 
 
+def _explain_missing(name: str) -> str:
+    if name.startswith(_SHADED):
+        return "Flink has no Kafka connector here: set kafka.connector.jar to flink-sql-connector-kafka's jar."
+    libraries = "jose4j, jackson-annotations, jackson-core and jackson-databind"
+    which = f"SASL/OAUTHBEARER needs {libraries}" if re.match(r"org\.jose4j|com\.fasterxml", name) else "it is missing"
+    return f"Kafka's client does not find {name} in Flink's lib folder: {which}."
+
+
 def _without_secrets(text: str, properties: dict[str, str]) -> str:
     secrets = [value for name, value in properties.items() if is_secret(name) and value]
     # A JAAS entry is a secret as a whole; of its parts, those are that are called so.
@@ -152,4 +183,5 @@ def _without_secrets(text: str, properties: dict[str, str]) -> str:
         secrets += [value] if is_secret(option) else []
     for secret in secrets:
         text = text.replace(secret, "***")
-    return text
+    # Of an entry that Kafka cannot read, it quotes a word: the password, where the quotes around that are forgotten.
+    return re.sub(r"'.*'(?= in JAAS config)", "***", text)

@@ -15,6 +15,7 @@ from scripts.stack.processes import LOCALHOST, ROOT, Process, StackError, free_p
 from scripts.stack.server import Server
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 JARS = ROOT / "target" / "jars"
@@ -50,6 +51,7 @@ class Kafka(Server):
         super().__init__("Kafka")
         self._port, self._controller_port = free_port(), free_port()
         self._properties = self.home / "server.properties"
+        self._java_options: tuple[str, ...] = ()
 
     @property
     def bootstrap(self) -> str:
@@ -71,7 +73,7 @@ class Kafka(Server):
     def _launch(self) -> Process:
         if not self._properties.exists():
             self._format()
-        command = _java("kafka.Kafka", str(self._properties))
+        command = _java("kafka.Kafka", str(self._properties), options=self._java_options)
         return Process(self.name, command, log=self.log, cwd=self.home)
 
     def _format(self, *more: str) -> None:
@@ -98,8 +100,8 @@ class Kafka(Server):
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
 
-def _java(main_class: str, *args: str) -> list[str]:
-    return [_java_program(), *_JVM, "-cp", os.pathsep.join(map(str, _broker_jars())), main_class, *args]
+def _java(main_class: str, *args: str, options: Sequence[str] = ()) -> list[str]:
+    return [_java_program(), *_JVM, *options, "-cp", os.pathsep.join(map(str, _broker_jars())), main_class, *args]
 
 
 def _java_program() -> str:

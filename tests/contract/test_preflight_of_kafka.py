@@ -211,6 +211,32 @@ def test_kafkas_words_are_passed_on_without_secrets(kafka: SecuredKafka) -> None
     assert fault.endswith("No LoginModule found for ***.")
 
 
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ('required username="me" password=hid hidden;', "Value not specified for key *** in JAAS config"),
+        ('required username="me" "hidden";', "Value not specified for key *** in JAAS config"),
+        ("hidden required;", "Invalid login module control flag *** in JAAS config"),
+    ],
+)
+def test_a_jaas_entry_that_cannot_be_read_is_not_shown(
+    kafka: SecuredKafka, tmp_path: Path, entry: str, reason: str
+) -> None:
+    """Kafka quotes what it stumbles over, which may be the password, and from a file it is not among the settings."""
+    (tmp_path / "jaas").write_text(f"{SHADED}{SCRAM} {entry}")
+    provider = f"{SHADED}org.apache.kafka.common.config.provider.DirectoryConfigProvider"
+    properties = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.jaas.config": f"${{secrets:{tmp_path}:jaas}}",
+        "config.providers": "secrets",
+        "config.providers.secrets.class": provider,
+    }
+    (fault,) = _kafka_faults(kafka.sasl, *(f"--properties.{name}={value}" for name, value in properties.items()))
+    assert reason in fault
+    assert "hidden" not in fault
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["no-broker", "tls-to-a-plain-port"])
 def test_no_answer_is_said_in_time(kafka: SecuredKafka, tls: bool) -> None:  # noqa: FBT001 - a table of two
     """Servers that do not answer are named, with what else may be the cause, within the time given."""

@@ -68,6 +68,7 @@ class Runner:
         qdrant_url: Where the job finds Qdrant.
         package: The zip of the job.
         folder: Where checkpoints and savepoints go.
+        properties: Those of Kafka's client, over what it takes to reach the topic.
     """
 
     cluster: FlinkCluster
@@ -75,6 +76,7 @@ class Runner:
     qdrant_url: str
     package: Path
     folder: Path
+    properties: dict[str, str] = field(default_factory=dict)
     jobs: list[Job] = field(default_factory=list)
 
     def submit(self, parallelism: int, *settings: str, savepoint: str | None = None) -> Job:
@@ -116,6 +118,7 @@ class Runner:
             "execution.checkpointing.dir": self.folder / "checkpoints",
             "python.fn-execution.bundle.time": "200 ms",
             "flink.restart-strategy.exponential-delay.initial-backoff": "100 ms",
+            **{f"properties.{name}": value for name, value in self.properties.items()},
         }
         return [f"--{name}={value}" for name, value in settings.items()]
 

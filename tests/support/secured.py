@@ -8,6 +8,7 @@ import hmac
 import json
 from typing import TYPE_CHECKING, Any
 
+from confluent_kafka.admin import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from scripts.stack.kafka import Kafka
@@ -73,6 +74,13 @@ class SecuredKafka(Kafka):
     def sasl(self) -> str:
         """The address of the listener that wants a password, without TLS."""
         return self.at["SASL_PLAINTEXT"]
+
+    def change_password(self, password: str) -> None:
+        """Let the user `me` have another one for SCRAM-SHA-512, which is asked for from the next login on."""
+        kind = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, iterations=8192)
+        change = UserScramCredentialUpsertion("me", kind, password.encode())
+        admin = self._admin()  # must outlive its futures
+        admin.alter_user_scram_credentials([change])["me"].result(timeout=30)
 
     def _format(self, *more: str) -> None:
         super()._format(*more, "--add-scram", "SCRAM-SHA-512=[name=me,password=right]")
