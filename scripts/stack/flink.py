@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 90
 _WARNING = re.compile(r" (WARN|ERROR|FATAL) ")
+_FLINK = 'flink() { bash "$FLINK_HOME/bin/flink" "$@"; }'  # whether or not pip left it executable
 _JOB_ID = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
 
 
@@ -48,7 +49,7 @@ class FlinkCluster(FlinkRest):
     ) -> None:
         rest_port = free_port()
         super().__init__(f"http://{LOCALHOST}:{rest_port}")
-        self._home = FlinkHome(Path(tempfile.mkdtemp(prefix="flink-")))
+        self._home = self._new_home(Path(tempfile.mkdtemp(prefix="flink-")))
         self._home.prepare(rest_port, slots, config or {})
         self._env = {**(env or {}), **self._home.environment()}
         self._initial_task_managers = task_managers
@@ -152,13 +153,32 @@ class FlinkCluster(FlinkRest):
             seconds: how long this may take.
         """
         options = ["run", *(["--detached"] if detached else []), *map(str, args)]
-        log = self.log_dir / f"client-{len(list(self.log_dir.glob('client-*')))}.out"
+        log = self._client_log()
         with self._launch("flink run", log, "flink", options, env) as client:
             exit_code = client.wait(seconds)
         job = _JOB_ID.search(log.read_text(errors="replace"))
         if exit_code or not job:
             raise StackError(f"flink run ended with exit code {exit_code}.\n{client.log_tail()}")
         return job.group(1)
+
+    def shell(self, commands: str, folder: Path, seconds: float = 120) -> str:
+        """Run commands of bash in a folder, in which `flink` is this cluster's, and return what they print.
+
+        Raise StackError with that if one of them fails, or if they take longer.
+        """
+        log = self._client_log()
+        bash = ["bash", "-ec", f"{_FLINK}\n{commands}"]
+        with Process(commands, bash, log=log, env=self._env, cwd=folder) as client:
+            exit_code = client.wait(seconds)
+        if exit_code:
+            raise StackError(f"{commands}\nended with exit code {exit_code}.\n{client.log_tail()}")
+        return log.read_text(errors="replace")
+
+    def _client_log(self) -> Path:
+        return self.log_dir / f"client-{len(list(self.log_dir.glob('client-*')))}.out"
+
+    def _new_home(self, folder: Path) -> FlinkHome:
+        return FlinkHome(folder)
 
     def _start(self) -> None:
         job_manager = self._launch_job_manager()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,24 @@ if TYPE_CHECKING:
 _QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
+def _distribution() -> Path:
+    package = importlib.util.find_spec("pyflink")
+    if package is None or not package.submodule_search_locations:
+        raise StackError("This Python has no PyFlink. Run scripts/test, which installs it into .venv.")
+    return Path(package.submodule_search_locations[0])
+
+
 @dataclass(frozen=True)
 class FlinkHome:
-    """A folder with the settings, logs and temporary files of one cluster, and links to the distribution and Python."""
+    """A folder with the settings, logs and temporary files of one cluster, and links to the distribution and Python.
+
+    Attributes:
+        folder: where all this is.
+        distribution: Flink's own folder, that of apache-flink unless given.
+    """
 
     folder: Path
+    distribution: Path = field(default_factory=_distribution)
 
     @property
     def log_dir(self) -> Path:
@@ -37,7 +50,7 @@ class FlinkHome:
         # Flink's scripts break on a space in their own path or in Python's, so both are reached by a link without one.
         (self.folder / "python").symlink_to(sys.prefix)
         (self.folder / "conf").mkdir()
-        for file in (_distribution() / "conf").glob("log*"):
+        for file in (self.distribution / "conf").glob("log*"):
             (self.folder / "conf" / file.name).write_bytes(file.read_bytes())
         shipped = yaml.safe_load((ROOT / "flink-conf" / "config.yaml").read_text())
         settings = {**shipped, **self._settings(rest_port, slots), **overrides}
@@ -45,12 +58,12 @@ class FlinkHome:
 
     def command(self, script: str, *args: str) -> list[str]:
         """Return the command line of one of Flink's scripts, whether or not pip left it executable."""
-        return ["bash", str(self._linked(_distribution()) / "bin" / script), *args]
+        return ["bash", str(self._linked(self.distribution) / "bin" / script), *args]
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make Flink's scripts use this folder."""
         return {
-            "FLINK_HOME": str(self._linked(_distribution())),
+            "FLINK_HOME": str(self._linked(self.distribution)),
             "_FLINK_HOME_DETERMINED": "true",  # or config.sh resolves the link
             "FLINK_CONF_DIR": str(self.folder / "conf"),
             "FLINK_LOG_DIR": str(self.log_dir),
@@ -62,7 +75,7 @@ class FlinkHome:
     def _settings(self, rest_port: int, slots: int) -> dict[str, object]:
         python = str(self._linked(Path(sys.executable)))
         return {
-            "env.java.opts.all": f"{_java_options()} -Djava.io.tmpdir={self.folder / 'tmp'}",
+            "env.java.opts.all": f"{self._java_options()} -Djava.io.tmpdir={self.folder / 'tmp'}",
             "env.java.opts.jobmanager": _QUICK_START,
             "env.java.opts.client": _QUICK_START,
             "jobmanager.rpc.address": LOCALHOST,
@@ -86,19 +99,11 @@ class FlinkHome:
             "python.client.executable": python,
         }
 
+    def _java_options(self) -> object:
+        # What Flink's own code needs opened on Java 17; its own configuration is the only place that lists it.
+        shipped = yaml.safe_load((self.distribution / "conf" / "config.yaml").read_text())
+        return shipped["env"]["java"]["opts"]["all"]
+
     def _linked(self, path: Path) -> Path:
         prefix = Path(sys.prefix)
         return self.folder / "python" / path.relative_to(prefix) if path.is_relative_to(prefix) else path
-
-
-def _java_options() -> object:
-    # What Flink's own code needs opened on Java 17; the distribution's configuration is the only place that lists it.
-    shipped = yaml.safe_load((_distribution() / "conf" / "config.yaml").read_text())
-    return shipped["env"]["java"]["opts"]["all"]
-
-
-def _distribution() -> Path:
-    package = importlib.util.find_spec("pyflink")
-    if package is None or not package.submodule_search_locations:
-        raise StackError("This Python has no PyFlink. Run scripts/test, which installs it into .venv.")
-    return Path(package.submodule_search_locations[0])

@@ -272,7 +272,9 @@ def _points_in(client: QdrantClient, collection: str) -> Iterable[tuple[int | st
 
 def _as_read(vector: Any) -> dict[str, Any]:
     named = vector if isinstance(vector, dict) else {"": vector} if vector else {}
-    return {
+    read = {
         name: {"indices": value.indices, "values": value.values} if isinstance(value, models.SparseVector) else value
         for name, value in named.items()
     }
+    # Over REST a float32 has no more digits than tell it from its neighbours.
+    return {name: _as_float32(value) for name, value in read.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
+import shlex
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from scripts.stack.processes import ROOT, StackError
 from scripts.stack.workload import generate
 from tests.e2e.judging import must_hold
 from tests.e2e.topic import PARTITIONS
+from tests.support.pages import README, command, replaced
 from tests.support.pythons import python_without
 
 if TYPE_CHECKING:
@@ -23,43 +25,52 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(400)
 
 
+SECTION = "Bring what the workers import"
+
+
 @dataclass(frozen=True)
 class Way:
-    """One way to ship packages.
+    """One way to ship packages, by README's own lines.
 
     Attributes:
         lacks: What the cluster's Python is without, by the beginnings of names.
-        what: What scripts/package builds.
-        options: What `flink run` is given, with `{}` in place of where that is.
+        made: What the script makes.
+        build: How the line begins that calls it.
+        run: How the line begins that submits the job with it.
     """
 
     lacks: tuple[str, ...]
-    what: str
-    options: tuple[str, ...]
+    made: str
+    build: str
+    run: str
 
 
 WAYS = {
-    "environment.zip": Way(("",), "--environment", ("-pyarch", "{}", "-pyexec", "environment.zip/bin/python")),
+    "archive": Way(("",), "dist/environment.zip", "./scripts/package --environment", "flink run -pyarch"),
     "requirements": Way(
         ("qdrant_client", "orjson", "simdjson", "csimdjson"),
-        "--requirements",
-        ("-pyreq", "{}/requirements.txt#{}/wheels"),
+        "dist/requirements",
+        "./scripts/package --requirements",
+        "flink run -pyreq",
     ),
 }
 
 
-@pytest.mark.parametrize(("name", "way"), WAYS.items(), ids=WAYS.keys())
-def test_packages_come_with_the_job(trial: Trial, tmp_path: Path, name: str, way: Way) -> None:
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_packages_come_with_the_job(trial: Trial, tmp_path: Path, way: Way) -> None:
     """Without them the job fails for want of a package, with them it writes what is in the topic."""
     workload = generate(200, PARTITIONS)
     trial.topic.produce(workload.messages)
-    subprocess.run([ROOT / "scripts" / "package", way.what, tmp_path / name], check=True, capture_output=True)
-    given = [option.replace("{}", str(tmp_path / name)) for option in way.options]
+    (tmp_path / "dist").mkdir()
+    shutil.copy(trial.package, tmp_path / "dist" / "job.zip")
+    script = str(ROOT / "scripts" / "package")
+    build = replaced(command(README, SECTION, way.build), {"./scripts/package": shlex.quote(script)})
+    once = [*trial.arguments(), "--scan.bounded.mode=latest-offset", "--flink.restart-strategy.type=none"]
+    run = replaced(command(README, SECTION, way.run), {"…": shlex.join(once)})
     bare = python_without(tmp_path / "bare", *way.lacks)
-    once = ("--scan.bounded.mode=latest-offset", "--flink.restart-strategy.type=none")
-    job: list[str | Path] = ["-pym", "job.main", "-pyfs", trial.package, *trial.arguments(), *once]
     with FlinkCluster(slots=1, config={"python.executable": str(bare)}) as cluster:
+        cluster.shell(f"{build} {way.made}", tmp_path, seconds=240)
         with pytest.raises(StackError, match=r"The workers' Python|No module named"):
-            cluster.run_job(job, detached=False)
-        cluster.run_job([*given, *job], detached=False, seconds=240)
+            cluster.run_job(["-pym", "job.main", "-pyfs", trial.package, *once], detached=False)
+        cluster.shell(run, tmp_path, seconds=240)
     must_hold(trial.client, workload.points)

@@ -14,13 +14,14 @@ import yaml
 
 from scripts.stack.flink import FlinkCluster
 from scripts.stack.kafka import CONNECTOR
-from scripts.stack.processes import ROOT, StackError, wait_until
-from scripts.stack.workload import compare, generate
+from scripts.stack.processes import ROOT, StackError
+from scripts.stack.workload import generate
 from tests.e2e.jobs import Job
 from tests.e2e.judging import in_parts, must_hold
 from tests.e2e.letters import create_letters_topic
 from tests.e2e.topic import PARTITIONS
 from tests.support.minicluster import Program
+from tests.support.pages import README, command
 from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(90)
 
+RUN_IT = "Run it"
+
 
 @dataclass(frozen=True)
 class Readme:
-    """README's section "Run it", with the addresses and paths of this run in place of its examples.
+    """README's section on running the job, with the addresses and paths of this run in place of its examples.
 
     Attributes:
         exchange: What stands for which word.
@@ -45,19 +48,15 @@ class Readme:
 
     def command(self, start: str) -> list[str]:
         """Return the words of the command line that starts so."""
-        lines = re.findall(rf"^    ({re.escape(start)}.*)", self._section().replace("\\\n", ""), re.MULTILINE)
-        assert len(lines) == 1, lines
-        return [self.exchange.get(word, word) for word in shlex.split(lines[0])]
+        on_one_line = command(README, RUN_IT, start).replace("\\\n", "")
+        return [self.exchange.get(word, word) for word in shlex.split(on_one_line)]
 
     def settings(self) -> dict[str, str]:
         """Return the settings of the example in YAML."""
-        example = re.search(r"^```yaml\n(.*?)^```", self._section(), re.MULTILINE | re.DOTALL)
+        section = (ROOT / README).read_text().partition(f"\n## {RUN_IT}\n")[2].partition("\n## ")[0]
+        example = re.search(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
         assert example
         return {name: self.exchange.get(value, value) for name, value in yaml.safe_load(example[1]).items()}
-
-    @staticmethod
-    def _section() -> str:
-        return (ROOT / "README.md").read_text().partition("\n## Run it\n")[2].partition("\n## ")[0]
 
 
 @pytest.fixture
@@ -102,22 +101,12 @@ def zipped(readme: Readme, tmp_path: Path) -> Path:
     return target
 
 
-def wait_for_all(trial: Trial, workload: Workload) -> None:
-    """Return once all that the messages leave is in Qdrant."""
-
-    def are_there() -> bool:
-        trial.cluster.supervise()
-        return not compare(trial.client, workload.points)
-
-    wait_until(are_there, "all points", 60, every=0.5)
-
-
 @pytest.mark.usefixtures("zipped")
 def test_detached(trial: Trial, readme: Readme, workload: Workload) -> None:
     """`flink run -d -pym` returns while the job runs, and the job writes what is in the topic."""
     job = Job(trial.cluster, trial.cluster.run_job(readme.command("flink run -d -pym")[2:], detached=False))
     trial.jobs.append(job)
-    wait_for_all(trial, workload)
+    trial.wait_for_points(workload.points)
     assert not job.has_ended()
 
 
@@ -150,7 +139,7 @@ def test_application_mode(trial: Trial, readme: Readme, workload: Workload) -> N
     assert (script, how) == ("standalone-job.sh", "start-foreground")
     assert readme.command("taskmanager.sh") == ["taskmanager.sh", "start-foreground"]
     with FlinkCluster(slots=1, application=application) as cluster:
-        wait_for_all(trial, workload)
+        trial.wait_for_points(workload.points)
         assert [job["name"] for job in cluster.rest("/jobs/overview")["jobs"]] == ["kafka-to-qdrant"]
 
 
@@ -161,7 +150,7 @@ def test_local(trial: Trial, readme: Readme, workload: Workload, tmp_path: Path)
     folder = tmp_path / "local"
     folder.mkdir()
     with Program(module, *arguments, folder=folder) as program:
-        wait_for_all(trial, workload)
+        trial.wait_for_points(workload.points)
         program.interrupt()
         assert program.ended(30).code == 130
 
@@ -186,4 +175,4 @@ def test_other_settings(trial: Trial, kafka: Kafka) -> None:
     savepoint = trial.cluster.stop_with_savepoint(job.id, trial.folder / "savepoints")
     trial.topic.produce(third)
     trial.submit(3, latest, back, savepoint=savepoint)
-    wait_for_all(trial, workload)
+    trial.wait_for_points(workload.points)

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
+from job.arguments import load_settings
+from job.environment import DEFAULTS
+from job.options import default_flink_options
 from job.settings import FIELDS
 from scripts.stack.processes import ROOT
 from tests.support.deployments import (
     ARGUMENTS,
+    COMMENTED,
     CONFLUENT,
     DOCKERFILE,
     FOLDER,
     KUBERNETES,
     SERVICES,
+    SUGGESTED,
     copied,
+    flink_options,
     flink_properties,
     in_image,
     instructions,
     settings_of,
 )
+from tests.support.pythons import PACKAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 SECRETS = "/run/secrets/kafka-to-qdrant"
 # Not in the image, but mounted.
 SETTINGS_FILES = {"/opt/flink/job/job.yaml", "/opt/flink/job/conf/job.yaml"}
+# What config.yaml leaves to choose, and whose options these are: Flink does not know them.
+TO_CHOOSE = ("taskmanager.", "metrics.")
+OF_THE_OPERATOR = ("kubernetes.operator.", "job.autoscaler.")
 TEXTS = sorted(path for path in FOLDER.rglob("*") if path.is_file() and path.suffix in {"", ".md", ".yaml"})
 
 everywhere = pytest.mark.parametrize("where", ARGUMENTS)
@@ -88,17 +98,51 @@ def test_mounts(document: Any) -> None:
     assert mounts["secrets"] == SECRETS
 
 
-@pytest.mark.parametrize(
-    "given",
-    [flink_properties(), KUBERNETES["spec"]["flinkConfiguration"], CONFLUENT["spec"]["flinkConfiguration"]],
-    ids=ARGUMENTS,
-)
-def test_nothing_that_a_cluster_should_say_is_left_out(given: Mapping[str, object]) -> None:
+@everywhere
+def test_nothing_that_a_cluster_should_say_is_left_out(where: str) -> None:
     """What config.yaml says holds in every deployment; its folders may be others."""
-    wanted = yaml.safe_load((FOLDER / "config.yaml").read_text())
-    assert wanted.keys() <= given.keys()
-    alike = [name for name in wanted if not name.endswith("dir")]
-    assert [str(given[name]) for name in alike] == [str(wanted[name]) for name in alike]
+    given = flink_options(where)
+    assert SUGGESTED.keys() <= given.keys()
+    alike = [name for name in SUGGESTED if not name.endswith("dir")]
+    assert {name: given[name] for name in alike} == {name: str(SUGGESTED[name]) for name in alike}
+
+
+def test_what_the_job_sets_by_itself_is_listed() -> None:
+    """Every option that config.yaml says so of in a comment, and none else, with the job's own value."""
+    required = ("--topics=t", "--properties.bootstrap.servers=h:1", "--qdrant.grpc.url=http://h:1")
+    own = {**DEFAULTS, **default_flink_options(load_settings(required))}
+    assert {name: COMMENTED[name] for name in COMMENTED if not name.startswith(TO_CHOOSE)} == own
+
+
+def test_what_is_left_to_choose_is_what_the_deployments_chose() -> None:
+    """The memory that config.yaml names in comments is that of compose, the reporter that of Kubernetes."""
+    chosen = {**flink_options("Kubernetes"), **flink_options("compose")}
+    listed = {name for name in COMMENTED if name.startswith(TO_CHOOSE)}
+    assert {name.split(".")[0] for name in listed} == {"taskmanager", "metrics"}
+    assert {name: COMMENTED[name] for name in listed} == {name: chosen[name] for name in listed}
+
+
+def test_every_option_exists() -> None:
+    """Flink's own classes have each name, that of a reporter's option behind the reporter's name."""
+    given = {*SUGGESTED, *COMMENTED}.union(*map(flink_options, ARGUMENTS))
+    names = {name.removeprefix("metrics.reporter.prom.") for name in given if not name.startswith(OF_THE_OPERATOR)}
+    constants = b"".join(option_classes())
+    assert {name for name in names if struct.pack(">H", len(name)) + name.encode() not in constants} == set()
+
+
+def option_classes() -> Iterator[bytes]:
+    """Yield the classes in which Flink, PyFlink and the reporter for Prometheus have the names of their options."""
+    flink = PACKAGES / "pyflink"
+    is_one = re.compile(
+        r"org/apache/flink/(configuration|python)/\w+(Options|OptionsInternal)\.class|.*PrometheusReporterF.*"
+    )
+    for jar in [
+        *flink.glob("lib/flink-dist-*"),
+        *flink.glob("opt/flink-python-*"),
+        *flink.glob("plugins/*/*prometheus*"),
+    ]:
+        with zipfile.ZipFile(jar) as archive:
+            yield from (archive.read(name) for name in archive.namelist() if is_one.fullmatch(name))
 
 
 def test_flink_properties_are_read_as_written() -> None:

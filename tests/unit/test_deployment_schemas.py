@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shlex
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from scripts.stack.processes import ROOT
 from tests.support.deployments import COMPOSE, CONFIG_MAP, CONFLUENT, KUBERNETES
+from tests.support.pages import FLINK_CONF, commands
 
 OPERATOR_SCHEMA = ROOT / "target" / "schemas" / "META-INF" / "fabric8" / "flinkdeployments.flink.apache.org-v1.yml"
 # The schema is that of 1.10.0, the newest operator in Maven Central. Later ones take all that it takes, and these too.
@@ -67,6 +69,13 @@ def edited(document: Any, place: str, value: object) -> Any:
     return document
 
 
+def merged(document: Any, change: Any) -> Any:
+    """Return what `kubectl patch --type merge` makes of the document (RFC 7396, without removals)."""
+    if not isinstance(document, dict) or not isinstance(change, dict):
+        return change
+    return document | {name: merged(document.get(name), value) for name, value in change.items()}
+
+
 def test_compose_file_follows_its_schema(compose: Draft202012Validator) -> None:
     """Docker Compose takes the file."""
     assert faults(COMPOSE, compose) == []
@@ -76,6 +85,14 @@ def test_compose_file_follows_its_schema(compose: Draft202012Validator) -> None:
 def test_specifications_follow_the_operator_s_schema(document: Any, operator: Draft7Validator) -> None:
     """The operator takes the specification and every name in it; so does Confluent's, which is built on it."""
     assert faults(document["spec"], operator) == []
+
+
+@pytest.mark.parametrize("line", [line for line in commands(FLINK_CONF, "Kubernetes") if line.startswith("$change")])
+def test_the_operator_takes_the_changes_that_the_page_shows(line: str, operator: Draft7Validator) -> None:
+    """Each changes the deployment, and leaves one that follows the schema."""
+    changed = merged(KUBERNETES, json.loads(shlex.split(line)[1]))
+    assert faults(changed["spec"], operator) == []
+    assert changed != KUBERNETES or '"state": "running"' in line  # which only undoes the one before it
 
 
 @pytest.mark.parametrize(
