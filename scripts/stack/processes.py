@@ -27,6 +27,7 @@ LOCALHOST = "127.0.0.1"
 _GUARD = 'read -r _; kill -s KILL -- "-$1"; shift; exec "$@"'  # dash takes no `kill -KILL --`
 
 _LOG_TAIL_LINES = 25
+_returned: set[int] = set()  # by free_port
 
 
 class StackError(RuntimeError):
@@ -41,13 +42,17 @@ def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nobody listens on, and that no client is given for its own end.
 
     Ports from the system's ephemeral range (32768 up on Linux) are no good for a server that is to be restarted: a
-    client that keeps trying to reach it may be given that very port, connect to itself, and keep the server out.
+    client that keeps trying to reach it may be given that very port, connect to itself, and keep the server out. No
+    port is returned twice: a server may ask for several before it listens on any.
     """
     for _ in range(1000):
         port = 15_000 + secrets.randbelow(17_000)  # `random` may be seeded alike in two processes
+        if port in _returned:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((LOCALHOST, port))
+            _returned.add(port)
             return port
     raise StackError("No free port between 15000 and 32000 on 127.0.0.1. Stop some servers and try again.")
 
