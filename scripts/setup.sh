@@ -121,13 +121,14 @@ install_packages() {
         cp "$lock" "$venv/installed.lock"
 }
 
-# uv takes a sixth of pip's time, but does not read pip's settings: whoever has set an index for pip keeps to pip.
+# uv takes a sixth of pip's time, but does not read pip's settings: whoever has set an index for pip keeps to pip. It is
+# to trust whom the system trusts, as pip does.
 install_with_uv() {
     local uv_lock="$root/target/uv.lock"
     [[ "$("$python" -m pip config list)" != *index* ]] &&
         awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' "$lock" >"$uv_lock" &&
         "$python" -m pip install --require-hashes --requirement "$uv_lock" &&
-        "$python" -m uv pip install --python "$python" --require-hashes --requirement "$lock"
+        UV_SYSTEM_CERTS=1 "$python" -m uv pip install --python "$python" --require-hashes --requirement "$lock"
 }
 
 setup_jars() {

@@ -134,7 +134,7 @@ def test_the_scripts_work_in_a_folder_with_a_space(tmp_path: Path) -> None:
     )
     summary = json.loads(demo.stdout)
     assert (summary["produced"], summary["missing"], summary["wrong"]) == (50, 0, 0)
-    subprocess.run(["scripts/package", tmp_path / "tem p" / "my job.zip"], cwd=folder, check=True)
+    subprocess.run(["scripts/package", tmp_path / "tem p" / "my job.zip"], cwd=folder, env=environment, check=True)
     assert (tmp_path / "tem p" / "my job.zip").exists()
 
 

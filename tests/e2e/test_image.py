@@ -189,6 +189,7 @@ def test_the_job_runs_from_the_image(image: Image, where: str, servers: Servers)
     application = [*ENTRY.get(where, []), *arguments, *servers.trust()]
     with ImageCluster(image, options(image, where), application) as cluster:
         wait_for_all(servers.client, workload, cluster)
+        wait_until(lambda: bool(letters_in(servers.kafka, "docs-dead")), "the dead letter", 120, every=0.5)
         loaded = {path for pid in cluster.python_worker_pids() for path in libraries_of(pid)}
         wait_until(lambda: any(image.path("/var/lib/flink/").rglob("chk-*/_metadata")), "a checkpoint", 120)
     assert loaded

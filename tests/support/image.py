@@ -125,7 +125,8 @@ class Image:
             self.environment[name] = Template(value).substitute(self.environment)
 
     def _run(self, rest: str) -> None:
-        variables = {**os.environ, **self.environment}
+        # As pip does here, uv takes the system's authorities, not only its own: the network may have one in between.
+        variables = {**os.environ, "UV_SYSTEM_CERTS": "1", **self.environment}
         done = subprocess.run(
             ["/bin/sh", "-c", rest],
             check=False,
