@@ -15,7 +15,17 @@ from job.arguments import load_settings
 from job.kafka_check import check_kafka
 from scripts.stack.kafka import JARS
 from scripts.stack.processes import LOCALHOST, free_port
-from tests.support.secured import PLAIN, SCRAM, SHADED, SecuredKafka, login, write_key_store
+from tests.support.secured import (
+    PLAIN,
+    SCRAM,
+    SHADED,
+    SecuredKafka,
+    login,
+    login_from,
+    showing,
+    trusting,
+    write_key_store,
+)
 from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
@@ -149,16 +159,16 @@ TLS = {
 def test_what_is_wrong_with_tls_is_said(kafka: SecuredKafka, authority: CA, tmp_path: Path, tls: Tls) -> None:
     """In Java's words, with what to do about it, and without the password."""
     authorities = {"authority": authority, "other": CA()}
-    properties = {"ssl.truststore.type": "PEM", "ssl.truststore.location": tls.trusted}
+    properties = trusting(tls.trusted)
     if tls.trusted in authorities:
         authorities[tls.trusted].cert_pem.write_to_path(tmp_path / "ca.pem")
-        properties["ssl.truststore.location"] = str(tmp_path / "ca.pem")
+        properties = trusting(tmp_path / "ca.pem")
     if tls.shown is None:
         module = SHADED + (PLAIN if tls.mechanism == "PLAIN" else SCRAM)
         properties |= {"sasl.mechanism": tls.mechanism, "sasl.jaas.config": login(module, tls.phrase)}
     elif tls.shown:
         store = write_key_store(tmp_path / "client.pem", authorities[tls.shown].issue_cert("client.example"))
-        properties |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": str(store)}
+        properties |= showing(store)
     listener = "SASL_SSL" if tls.shown is None else "SSL"
     given = {"security.protocol": listener, **properties}
     (fault,) = _kafka_faults(kafka.at[listener], *(f"--properties.{name}={value}" for name, value in given.items()))
@@ -178,9 +188,9 @@ def test_a_brokers_bad_certificate_is_refused(authority: CA, tmp_path: Path, nam
     now = datetime.now(timezone.utc)
     starts, ends = now - timedelta(days=3), now + timedelta(days=days)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    trusted = ("security.protocol=SSL", "ssl.truststore.type=PEM", f"ssl.truststore.location={tmp_path / 'ca.pem'}")
+    given = {"security.protocol": "SSL", **trusting(tmp_path / "ca.pem")}
     with SecuredKafka(authority.issue_cert(name, not_before=starts, not_after=ends), authority) as broker:
-        (fault,) = _kafka_faults(broker.at["SSL"], *(f"--properties.{text}" for text in trusted))
+        (fault,) = _kafka_faults(broker.at["SSL"], *(f"--properties.{name}={value}" for name, value in given.items()))
     assert said in fault
 
 
@@ -224,14 +234,8 @@ def test_a_jaas_entry_that_cannot_be_read_is_not_shown(
 ) -> None:
     """Kafka quotes what it stumbles over, which may be the password, and from a file it is not among the settings."""
     (tmp_path / "jaas").write_text(f"{SHADED}{SCRAM} {entry}")
-    provider = f"{SHADED}org.apache.kafka.common.config.provider.DirectoryConfigProvider"
-    properties = {
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.jaas.config": f"${{secrets:{tmp_path}:jaas}}",
-        "config.providers": "secrets",
-        "config.providers.secrets.class": provider,
-    }
+    mechanism = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-512"}
+    properties = {**mechanism, **login_from(tmp_path)}
     (fault,) = _kafka_faults(kafka.sasl, *(f"--properties.{name}={value}" for name, value in properties.items()))
     assert reason in fault
     assert "hidden" not in fault

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
-from qdrant_client import QdrantClient
 
 from scripts.stack.kafka import CONNECTOR
 from scripts.stack.processes import wait_until
 from tests.e2e.jobs import Job
 from tests.e2e.letters import letters_in
-from tests.support.secured import SHADED
+from tests.support.secured import login_from, showing, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from qdrant_client import QdrantClient
 
     from scripts.stack.flink import FlinkCluster
     from tests.support.evidence import RecordingProxy
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tests.support.secured import TlsQdrant
 
 SECONDS = 180  # for whatever is waited for: on a busy machine a job takes a minute to start
-PROVIDER = f"{SHADED}org.apache.kafka.common.config.provider.DirectoryConfigProvider"
 
 
 @dataclass
@@ -55,17 +54,8 @@ class Confidants:
     def submit(self, topic: str, *settings: str) -> Job:
         """Start a job that reads this topic, by a client whose requests are recorded."""
         given = [f"--{name}={value}" for name, value in {**self._settings(), "topics": topic}.items()]
-        command: list[str | Path] = [
-            "-m",
-            self.door.address,
-            "-pym",
-            "job.main",
-            "-pyfs",
-            self.package,
-            *given,
-            *settings,
-        ]
-        return Job(self.cluster, self.cluster.run_job(command, seconds=300))
+        job = ["-pym", "job.main", "-pyfs", str(self.package), *given, *settings]
+        return Job(self.cluster, self.cluster.run_job(["-m", self.door.address, *job], seconds=300))
 
     def produce(self, topic: str, messages: Iterable[Marked]) -> None:
         """Write messages to a topic."""
@@ -93,22 +83,17 @@ class Confidants:
 
     def client(self) -> QdrantClient:
         """Return a client of Qdrant with the key that it wants now; the caller closes it."""
-        context = ssl.create_default_context(cafile=self.folder / "ca.pem")
-        url = self.qdrant.rest_url.replace("http", "https")
-        return QdrantClient(url=url, api_key=self.qdrant.api_key, verify=context, check_compatibility=False)
+        return self.qdrant.trusting_client(self.folder / "ca.pem")
 
     def _settings(self) -> dict[str, object]:
         properties = {
             "bootstrap.servers": self.kafka.at["SASL_SSL"],
             "security.protocol": "SASL_SSL",
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": self.folder / "ca.pem",
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": self.folder / "secrets" / "client.pem",
             "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.jaas.config": self.jaas or f"${{secrets:{self.folder / 'secrets'}:jaas}}",
-            "config.providers": "secrets",
-            "config.providers.secrets.class": PROVIDER,
+            **trusting(self.folder / "ca.pem"),
+            **showing(self.folder / "secrets" / "client.pem"),
+            **login_from(self.folder / "secrets"),
+            **({"sasl.jaas.config": self.jaas} if self.jaas else {}),
         }
         return {
             **{f"properties.{name}": value for name, value in properties.items()},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import re
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from qdrant_client import QdrantClient
 from trustme import CA
 
 from scripts.stack.processes import LOCALHOST, StackError, wait_until
@@ -26,10 +24,12 @@ from tests.e2e.letters import letters_in
 from tests.e2e.topic import PARTITIONS
 from tests.support.deployments import ARGUMENTS, CONFLUENT, FILES, FOLDER, KUBERNETES, flink_options, in_image
 from tests.support.image import INSTEAD, Image, ImageCluster
-from tests.support.secured import SecuredKafka, TlsQdrant
+from tests.support.secured import SecuredKafka, TlsQdrant, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from qdrant_client import QdrantClient
 
     from scripts.stack.workload import Workload
 
@@ -98,8 +98,7 @@ class Servers:
         """Return the settings by which the job trusts these servers, whose authority Java does not know."""
         if not self.ca_file:
             return []
-        store = {"type": "PEM", "location": self.ca_file}
-        kafka = [f"--properties.ssl.truststore.{name}={value}" for name, value in store.items()]
+        kafka = [f"--properties.{name}={value}" for name, value in trusting(self.ca_file).items()]
         return [*kafka, f"--qdrant.tls.ca.file={self.ca_file}"]
 
 
@@ -115,8 +114,7 @@ def servers(where: str, tmp_path: Path) -> Iterator[Servers]:
             client, trusted = qdrant.client(), None
         else:
             qdrant = stack.enter_context(TlsQdrant(tmp_path, authority.issue_cert(LOCALHOST), API_KEY))
-            url, context = qdrant.rest_url.replace("http", "https"), ssl.create_default_context(cafile=ca_file)
-            client, trusted = QdrantClient(url=url, api_key=API_KEY, verify=context, check_compatibility=False), ca_file
+            client, trusted = qdrant.trusting_client(ca_file), ca_file
         yield Servers(kafka, qdrant, stack.enter_context(closing(client)), trusted)
 
 

@@ -10,7 +10,7 @@ from trustme import CA
 
 from scripts.stack.processes import LOCALHOST
 from tests.e2e.drill import open_drill
-from tests.support.secured import SCRAM, SHADED, SecuredKafka, login
+from tests.support.secured import SCRAM, SHADED, SecuredKafka, login, login_from, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,16 +37,12 @@ def rotation(cluster: FlinkCluster, secured: SecuredKafka, package: Path, tmp_pa
     """A job under a steady load that finds its password in a file."""
     cluster.supervise()
     with open_drill(cluster, secured, package, tmp_path) as drill:
-        provider = "org.apache.kafka.common.config.provider.DirectoryConfigProvider"
         drill.properties = {
             "bootstrap.servers": secured.at["SASL_SSL"],
             "security.protocol": "SASL_SSL",
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str(tmp_path / "ca.pem"),
             "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.jaas.config": f"${{secrets:{tmp_path}:jaas}}",
-            "config.providers": "secrets",
-            "config.providers.secrets.class": SHADED + provider,
+            **trusting(tmp_path / "ca.pem"),
+            **login_from(tmp_path),
         }
         yield drill
 

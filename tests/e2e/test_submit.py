@@ -21,7 +21,7 @@ from tests.e2e.judging import in_parts, must_hold
 from tests.e2e.letters import create_letters_topic
 from tests.e2e.topic import PARTITIONS
 from tests.support.minicluster import Program
-from tests.support.pages import README, command
+from tests.support.pages import README, command, section
 from tests.support.topics import tolerant
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Readme:
 
     def settings(self) -> dict[str, str]:
         """Return the settings of the example in YAML."""
-        section = (ROOT / README).read_text().partition(f"\n## {RUN_IT}\n")[2].partition("\n## ")[0]
-        example = re.search(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+        example = re.search(r"^```yaml\n(.*?)^```", section(README, RUN_IT), re.MULTILINE | re.DOTALL)
         assert example
         return {name: self.exchange.get(value, value) for name, value in yaml.safe_load(example[1]).items()}
 

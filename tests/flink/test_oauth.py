@@ -22,6 +22,7 @@ from tests.e2e.letters import create_letters_topic, letters_in
 from tests.support.deployments import copied
 from tests.support.minicluster import run_job
 from tests.support.oauth import AUDIENCE, IdentityProvider, OAuthKafka, Page
+from tests.support.secured import trusting
 from tests.support.topics import tolerant, write
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class Scene:
 
     def arguments(self, page: Page) -> list[str]:
         """Return the arguments of a job that reads the topic to its end, by the page's properties."""
-        trusted = {"ssl.truststore.type": "PEM", "ssl.truststore.location": self.ca_file}
-        properties = {"bootstrap.servers": self.kafka.at["SASL_SSL"], **trusted, **page.properties()}
+        at = {"bootstrap.servers": self.kafka.at["SASL_SSL"]}
+        properties = {**at, **trusting(self.ca_file), **page.properties()}
         return [
             f"--topics={TOPIC}",
             *(f"--properties.{name}={value}" for name, value in properties.items()),

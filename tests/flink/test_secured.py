@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
-import ssl
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 from trustme import CA
 
 from scripts.stack.processes import LOCALHOST
 from tests.e2e.letters import create_letters_topic, letters_in
 from tests.support.minicluster import run_job
-from tests.support.secured import PLAIN, SCRAM, SHADED, SecuredKafka, TlsQdrant, login, write_key_store
+from tests.support.secured import (
+    PLAIN,
+    SCRAM,
+    SHADED,
+    SecuredKafka,
+    TlsQdrant,
+    login,
+    login_from,
+    showing,
+    trusting,
+    write_key_store,
+)
 from tests.support.topics import tolerant, write
 
 if TYPE_CHECKING:
@@ -39,13 +49,6 @@ class Servers:
     kafka: SecuredKafka
     qdrant: TlsQdrant
 
-    def client(self) -> QdrantClient:
-        """Return a client of Qdrant that trusts the authority; the caller closes it."""
-        url = self.qdrant.rest_url.replace("http", "https")
-        return QdrantClient(
-            url=url, api_key=API_KEY, verify=ssl.create_default_context(cafile=self.ca_file), check_compatibility=False
-        )
-
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
@@ -65,29 +68,22 @@ def by_password(mechanism: str, jaas: str) -> dict[str, str]:
 
 def by_certificate(folder: Path, certificate: LeafCert) -> dict[str, str]:
     """Return what a client needs that shows a certificate."""
-    store = write_key_store(folder / "client.pem", certificate)
-    return {"security.protocol": "SSL", "ssl.keystore.type": "PEM", "ssl.keystore.location": str(store)}
+    return {"security.protocol": "SSL", **showing(write_key_store(folder / "client.pem", certificate))}
 
 
 def from_file(folder: Path, mechanism: str, jaas: str) -> dict[str, str]:
     """Return what a client needs that finds its password in a file, so that it is in no job graph."""
     (folder / "jaas").write_text(jaas)
-    provider = f"{SHADED}org.apache.kafka.common.config.provider.DirectoryConfigProvider"
-    return {
-        **by_password(mechanism, f"${{secrets:{folder}:jaas}}"),
-        "config.providers": "secrets",
-        "config.providers.secrets.class": provider,
-    }
+    return {"security.protocol": "SASL_SSL", "sasl.mechanism": mechanism, **login_from(folder)}
 
 
 def arguments(servers: Servers, properties: dict[str, str], topic: str, key_file: Path) -> list[str]:
     """Return the arguments of a job that reads the topic to its end."""
-    trusted = {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(servers.ca_file)}
     at = servers.kafka.at[properties["security.protocol"]]
     return [
         f"--topics={topic}",
         f"--properties.bootstrap.servers={at}",
-        *(f"--properties.{name}={value}" for name, value in {**trusted, **properties}.items()),
+        *(f"--properties.{name}={value}" for name, value in {**trusting(servers.ca_file), **properties}.items()),
         f"--qdrant.grpc.url={servers.qdrant.https_url}",
         f"--qdrant.api.key=file:{key_file}",
         f"--qdrant.tls.ca.file={servers.ca_file}",
@@ -121,7 +117,7 @@ def test_a_job_gets_through(servers: Servers, tmp_path: Path, way: str) -> None:
     (tmp_path / "key").write_text(API_KEY)
     (tmp_path / "run").mkdir()
     given = arguments(servers, properties_of(way, servers, tmp_path), topic, tmp_path / "key")
-    with closing(servers.client()) as client:
+    with closing(servers.qdrant.trusting_client(servers.ca_file)) as client:
         client.create_collection(topic, models.VectorParams(size=2, distance=models.Distance.DOT))
         ended = run_job(*given, *tolerant(letters), folder=tmp_path / "run")
         assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scripts.stack.flink import FlinkCluster
-    from tests.support.tcp_proxy import _Connection
+    from tests.support.tcp_proxy import Connection
 
 _METRICS_AT_ONCE = 50
 
@@ -64,7 +64,7 @@ class RecordingProxy(TcpProxy):
         """What was sent, without the lines that divide the chunks of a body (RFC 9112, section 7.1)."""
         return re.sub(rb"\r\n[0-9a-f]{1,8}\r\n", b"", bytes(self.sent))
 
-    async def _receive(self, connection: _Connection, source: socket.socket) -> bytes:
+    async def _receive(self, connection: Connection, source: socket.socket) -> bytes:
         received = await super()._receive(connection, source)
         if source is connection.client:
             self.sent += received

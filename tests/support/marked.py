@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qdrant_client import models
 
 from tests.support import leaks
-from tests.support.secured import SHADED, SecuredKafka
+from tests.support.secured import SCRAM, SHADED, SecuredKafka, login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +22,7 @@ COLLECTION = "papers"
 ENVIRONMENT = {"QDRANT_KEY": "environment+key/Gs2mDp6ZuBi8"}
 OLD_KEY, NEW_KEY, WRONG_KEY = "old+key/Vt3kPz8QmWx1", "new+key/Yb7rGd2NcLs9", "wrong+key/Hf5jUa4TeRv6"
 USER, PASSWORD = "reader", "pass%word&Ck9wJn3XqEo7"
-JAAS = (
-    f'{SHADED}org.apache.kafka.common.security.scram.ScramLoginModule required username="{USER}" password="{PASSWORD}";'
-)
+JAAS = login(SHADED + SCRAM, PASSWORD, USER)
 
 _ID = uuid.UUID("6f1d3c5a-9b27-4e08-8a64-d2f07b93c15e")
 _NUMBER = 918_273_645_546_372_819

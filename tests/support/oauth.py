@@ -16,8 +16,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from scripts.stack.processes import LOCALHOST, ROOT
-from tests.support.pages import CONFLUENT
+from scripts.stack.processes import LOCALHOST
+from tests.support.pages import CONFLUENT, replaced, section
 from tests.support.secured import SecuredKafka
 
 if TYPE_CHECKING:
@@ -178,8 +178,8 @@ class Page:
             '"lkc-…"': '"lkc-1"',
             '"pool-…"': '"pool-1"',
         }
-        section = (ROOT / CONFLUENT).read_text().partition("\n## Reading Confluent Cloud\n")[2].partition("\n## ")[0]
-        self._before, _, self._after = section.partition("**With an identity provider**")
+        text = section(CONFLUENT, "Reading Confluent Cloud")
+        self._before, _, self._after = text.partition("**With an identity provider**")
 
     def properties(self) -> dict[str, str]:
         """Return the properties of Kafka's client, but for its address."""
@@ -193,13 +193,8 @@ class Page:
     def login(self, secret: str) -> str:
         """Return the line of the file with the client's secret."""
         [line] = re.findall(r"^    (org\.apache\..* required .*;)$", self._after, re.MULTILINE)
-        return self._exchanged(line).replace('"SECRET"', f'"{secret}"')
+        return replaced(line, self._table).replace('"SECRET"', f'"{secret}"')
 
     def _pairs(self, name: str, text: str) -> dict[str, str]:
         lines = re.findall(rf"^    {name}: (.*)$", text, re.MULTILINE)
-        return {key: self._exchanged(value) for key, value in lines}
-
-    def _exchanged(self, text: str) -> str:
-        for example, real in self._table.items():
-            text = text.replace(example, real)
-        return text
+        return {key: replaced(value, self._table) for key, value in lines}

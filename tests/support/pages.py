@@ -66,6 +66,11 @@ def command(page: str, section: str, start: str) -> str:
     return found[0]
 
 
+def section(page: str, heading: str) -> str:
+    """Return what stands under a heading of the second level."""
+    return (ROOT / page).read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
 def mentioned(page: str) -> list[str]:
     """Return the commands of the project's own scripts that the page's prose and tables mention."""
     return re.findall(r"`((?:\./scripts/\w+|\.venv/bin/python)[^`]*)`", (ROOT / page).read_text())

@@ -6,10 +6,12 @@ import base64
 import hashlib
 import hmac
 import json
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka.admin import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from qdrant_client import QdrantClient
 
 from scripts.stack.kafka import Kafka
 from scripts.stack.processes import LOCALHOST, free_port, is_listening
@@ -41,6 +43,15 @@ class TlsQdrant(Qdrant):
     def https_url(self) -> str:
         """The address of the gRPC interface, in the form that the setting `qdrant.grpc.url` takes."""
         return self.grpc_url.replace("http", "https")
+
+    def trusting_client(self, ca_file: Path) -> QdrantClient:
+        """Return a client, over REST, that trusts this authority and has the server's key; the caller closes it."""
+        return QdrantClient(
+            url=self.rest_url.replace("http", "https"),
+            api_key=self.api_key,
+            verify=ssl.create_default_context(cafile=ca_file),
+            check_compatibility=False,
+        )
 
     def _is_ready(self) -> bool:
         return all(is_listening(int(url.rpartition(":")[2])) for url in (self.rest_url, self.grpc_url))
@@ -96,17 +107,34 @@ class SecuredKafka(Kafka):
             "listener.name.sasl_ssl.plain.sasl.jaas.config": login,
             "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{SCRAM} required;",
             "listener.name.ssl.ssl.client.auth": "required",
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": self._key_store,
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": self._trusted,
+            **showing(self._key_store),
+            **trusting(self._trusted),
         }
         self._properties.write_text(text + "\n".join(f"{name}={value}" for name, value in settings.items()))
 
 
-def login(module: str, phrase: str) -> str:
-    """Return the JAAS entry by which the user `me` shows a password."""
-    return f'{module} required username="me" password="{phrase}";'
+def login(module: str, phrase: str, user: str = "me") -> str:
+    """Return the JAAS entry by which a user shows a password."""
+    return f'{module} required username="{user}" password="{phrase}";'
+
+
+def login_from(folder: Path) -> dict[str, str]:
+    """Return what Kafka's client in Flink needs to find its JAAS entry in the folder's file `jaas`."""
+    return {
+        "sasl.jaas.config": f"${{secrets:{folder}:jaas}}",
+        "config.providers": "secrets",
+        "config.providers.secrets.class": f"{SHADED}org.apache.kafka.common.config.provider.DirectoryConfigProvider",
+    }
+
+
+def trusting(ca_file: Path | str) -> dict[str, str]:
+    """Return what Kafka's client needs to trust the authority whose certificate is in this file."""
+    return {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(ca_file)}
+
+
+def showing(key_store: Path) -> dict[str, str]:
+    """Return what Kafka's client needs to show the certificate in this file."""
+    return {"ssl.keystore.type": "PEM", "ssl.keystore.location": str(key_store)}
 
 
 def write_key_store(file: Path, certificate: LeafCert) -> Path:

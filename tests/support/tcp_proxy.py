@@ -25,7 +25,7 @@ _NO_LIMIT = sys.maxsize
 _RESET_WHEN_CLOSED = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-class _Connection:
+class Connection:
     """A client's socket, another for the server, and how many bytes may pass each way before both are reset."""
 
     task: asyncio.Task[None]
@@ -39,6 +39,7 @@ class _Connection:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def reset_when_closed(self) -> None:
+        """Let both ends see a reset, rather than an end, when their sockets are closed."""
         self.client.setsockopt(*_RESET_WHEN_CLOSED)
         self.server.setsockopt(*_RESET_WHEN_CLOSED)
 
@@ -66,7 +67,7 @@ class TcpProxy(OnItsOwnLoop):
         self.accepted = self.cut = self.swallowed = 0
         self._target = (host, int(port))
         self._port = free_port()
-        self._open: set[_Connection] = set()
+        self._open: set[Connection] = set()
         self._limits = {"requests": _NO_LIMIT, "answers": _NO_LIMIT}
         self._swallows_new_ones = False
 
@@ -134,17 +135,17 @@ class TcpProxy(OnItsOwnLoop):
         with suppress(OSError):  # nobody is waiting, or the listener is closed
             while True:
                 client, _ = self._listener.accept()
-                connection = _Connection(client, self._limits, is_dead=self._swallows_new_ones)
+                connection = Connection(client, self._limits, is_dead=self._swallows_new_ones)
                 connection.task = self._loop.create_task(self._serve(connection))
                 connection.task.add_done_callback(partial(self._close, connection))
                 self._open.add(connection)
                 self.accepted += 1
 
-    def _made(self) -> list[_Connection]:
+    def _made(self) -> list[Connection]:
         self._accept()  # the system may have made some by now that the loop has not heard of
         return list(self._open)
 
-    async def _serve(self, connection: _Connection) -> None:
+    async def _serve(self, connection: Connection) -> None:
         tasks: list[asyncio.Task[None]] = []
         try:
             await self._loop.sock_connect(connection.server, self._target)
@@ -157,7 +158,7 @@ class TcpProxy(OnItsOwnLoop):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)  # no socket may be closed while it is in use
 
-    async def _pass_on(self, connection: _Connection, way: str) -> None:
+    async def _pass_on(self, connection: Connection, way: str) -> None:
         ends = connection.client, connection.server
         source, sink = ends if way == "requests" else ends[::-1]
         while data := await self._receive(connection, source):
@@ -178,7 +179,7 @@ class TcpProxy(OnItsOwnLoop):
         elif source is connection.client:
             connection.task.cancel()
 
-    async def _receive(self, connection: _Connection, source: socket.socket) -> bytes:
+    async def _receive(self, connection: Connection, source: socket.socket) -> bytes:
         try:
             return await self._loop.sock_recv(source, _CHUNK)
         except OSError:
@@ -207,13 +208,13 @@ class TcpProxy(OnItsOwnLoop):
             connection.left[way] = after
         self._limits[way] = after
 
-    def _cut(self, connection: _Connection) -> None:
+    def _cut(self, connection: Connection) -> None:
         self.cut += 1
         self._open.discard(connection)
         connection.reset_when_closed()
         connection.task.cancel()
 
-    def _close(self, connection: _Connection, _task: asyncio.Task[None]) -> None:
+    def _close(self, connection: Connection, _task: asyncio.Task[None]) -> None:
         self._open.discard(connection)
         connection.client.close()
         connection.server.close()

@@ -12,7 +12,7 @@ from _pytest.mark.expression import Expression
 
 from scripts.stack.processes import ROOT
 from tests.e2e.faults import FAULTS
-from tests.support.pages import CONFLUENT, FLINK_CONF, PAGES, README, blocks, commands, mentioned
+from tests.support.pages import CONFLUENT, FLINK_CONF, PAGES, README, blocks, commands, mentioned, section
 
 CLIENTS = "tests/contract/test_page_clients.py"
 FACTS = "tests/unit/test_page_facts.py"
@@ -139,8 +139,7 @@ def test_options_exist(program: str, given: set[str]) -> None:
 
 def test_options_of_the_demo() -> None:
     """Those that README's prose has of it."""
-    section = (ROOT / README).read_text().partition("\n## See it work\n")[2].partition("\n## ")[0]
-    given = re.findall(r"`(--[\w-]+)", section)
+    given = re.findall(r"`(--[\w-]+)", section(README, "See it work"))
     assert len(given) > 1
     assert set(given) <= set(re.findall(r"--[\w-]+", help_of("./scripts/demo")))
 
