@@ -129,11 +129,13 @@ def test_the_scripts_work_in_a_folder_with_a_space(tmp_path: Path) -> None:
     (tmp_path / "tem p").mkdir()
     environment = {name: value for name, value in os.environ.items() if name not in {"WITH_FLINK", "WITH_PYTHON"}}
     environment["TMPDIR"] = str(tmp_path / "tem p")
+    environment["JAVA_TOOL_OPTIONS"] = f'-Djava.io.tmpdir="{tmp_path / "tem p"}"'
     demo = subprocess.run(
         ["scripts/demo", "--messages=50", "--json"], cwd=folder, env=environment, check=True, stdout=subprocess.PIPE
     )
     summary = json.loads(demo.stdout)
     assert (summary["produced"], summary["missing"], summary["wrong"]) == (50, 0, 0)
+    assert list((tmp_path / "tem p").iterdir()) == []
     subprocess.run(["scripts/package", tmp_path / "tem p" / "my job.zip"], cwd=folder, env=environment, check=True)
     assert (tmp_path / "tem p" / "my job.zip").exists()
 

@@ -153,7 +153,7 @@ def test_what_is_wrong_is_said_before_the_start(
     monkeypatch.setattr(scene.provider, "audience", refusal.audience)
     option = page.java_options()["env.java.opts.jobmanager"] if refusal.has_option else ""
     environment = {
-        "JVM_ARGS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC {option}",
+        "JVM_ARGS": option,
         "FLINK_LIB_DIR": str(make_lib(tmp_path / "lib", refusal.without)),
     }
     ended = run_job(*scene.arguments(page), folder=tmp_path / "run", env=environment)

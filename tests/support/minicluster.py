@@ -61,12 +61,9 @@ class Program:
         self._folder = folder
         self._stderr, self._stdout = folder / "stderr", folder / "stdout"
         command = ["sh", "-c", _STDOUT_APART, "sh", str(self._stdout), str(python), "-m", module, *arguments]
-        variables = {
-            "FLINK_LOG_DIR": str(folder),
-            "JVM_ARGS": f"{_JVM} -Djava.io.tmpdir={folder}",
-            "TMPDIR": str(folder),
-            **(env or {}),
-        }
+        given = dict(env or {})
+        given["JVM_ARGS"] = f"{_JVM} -Djava.io.tmpdir={folder} {given.get('JVM_ARGS', '')}"
+        variables = {"FLINK_LOG_DIR": str(folder), "TMPDIR": str(folder), **given}
         self._process = Process(module, command, log=self._stderr, env=variables, cwd=ROOT)
 
     def __enter__(self) -> Self:
