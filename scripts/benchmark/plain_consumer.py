@@ -1,7 +1,8 @@
 """Contestant (a): the consumer that people write by hand. One process of a consumer group; start as many as you like.
 
 Idiomatic and careful, and nothing of this project in it: batches of 1,000, the last message about an id counts, Qdrant
-has applied everything before the offsets are committed.
+has applied everything before the offsets are committed. Like most, it knows nothing of rebalances: when a process joins
+or leaves, a partition may get a new reader while the old one still writes, and an older version may land last.
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import orjson
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from scripts.benchmark import upserts
 from scripts.benchmark.contestants import CONTESTANTS, Arena
 from scripts.benchmark.measure import PointsCounter, Processes
-from scripts.benchmark.preload import create_collections, preloaded
+from scripts.benchmark.preload import create_collections, produce, topic_of
 from scripts.benchmark.workloads import BLOCK, LIFETIME, WORKLOADS
 from scripts.stack.processes import wait_until
 from scripts.stack.qdrant import Qdrant
@@ -46,9 +47,11 @@ def test_a_consumer_brings_in_every_message(name: str, kafka: Kafka, own_qdrant:
         client = stack.enter_context(closing(own_qdrant.client()))
         counter = stack.enter_context(closing(PointsCounter(own_qdrant.rest_url)))
         create_collections(client, workload)
-        messages = stack.enter_context(preloaded(kafka, workload, COUNT))
-        arena = Arena(kafka, messages.topic, own_qdrant, workload, slots=2, package=tmp_path, folder=tmp_path)
+        topic = stack.enter_context(topic_of(kafka, f"bench-{name}"))
+        arena = Arena(kafka, topic, own_qdrant, workload, slots=2, package=tmp_path, folder=tmp_path)
         team = stack.enter_context(CONTESTANTS[name].start(arena))
+        wait_until(lambda: has_members(kafka, topic, 2), "both to have partitions", seconds=60)
+        produce(kafka.bootstrap, topic, workload.records(COUNT))
         wait_until(lambda: counter() == len(expected), "all points", seconds=60)
         wait_until(lambda: not compare(client, expected), "the last updates", seconds=20)
         cpu, memory = Processes(team.groups).usage()
@@ -64,6 +67,19 @@ def test_upserts_only_bring_in_every_point(own_qdrant: Qdrant) -> None:
         create_collections(client, workload)
         upserts.main(["--workload=128", f"--qdrant-host={url.hostname}", f"--qdrant-port={url.port}", "--requests=2"])
         assert client.count("docs").count == 2 * upserts.THREADS * upserts.POINTS
+
+
+def has_members(kafka: Kafka, topic: str, count: int) -> bool:
+    """Tell whether the group that reads the topic has so many members, each with partitions.
+
+    Until then a partition may change hands while it is being written, and these consumers keep no order over that.
+    """
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    listed = admin.list_consumer_groups().result(timeout=30).valid
+    groups = [group.group_id for group in listed if group.group_id.startswith(f"{topic}-")]
+    described = admin.describe_consumer_groups(groups) if groups else {}
+    members = [member for future in described.values() for member in future.result(timeout=30).members]
+    return len(members) == count and all(member.assignment.topic_partitions for member in members)
 
 
 def points_left_by(workload: Workload, count: int) -> dict[PointKey, Point]:

