@@ -123,7 +123,7 @@ def options() -> dict[str, set[str]]:
 def help_of(program: str) -> str:
     """Return what the program says of its options; `scripts/test` says it in its own text."""
     text = (ROOT / program).read_text() if program.startswith("./") else f"-m {program}"
-    modules = re.findall(r" ?-m ([\w.]+)(?: \"\$@\")?$", text, re.MULTILINE)
+    modules = re.findall(r"(?: ?-m |run_module\(\")([\w.]+)(?: \"\$@\"$|$|\")", text, re.MULTILINE)
     if not modules:
         return text
     command = [sys.executable, "-m", modules[-1], "--help"]
