@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 QUICK = Plan(cells=("128", "768"), rounds=1, seconds=12, warm_up=4, latency_cells=("128",), latency_seconds=6)
 FULL = Plan(cells=tuple(WORKLOADS), rounds=3, seconds=60, warm_up=20, latency_cells=("128", "768"), latency_seconds=60)
+GROWTH_CELLS = ("128",)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -68,7 +70,8 @@ def _run(plan: Plan, console: Console) -> dict[str, Any]:
         bench = Bench(plan, kafka, build(folder / "job.zip"), folder, lambda line: console.print(line, highlight=False))
         runs = [run for cell in plan.cells for run in bench.throughput(WORKLOADS[cell])]
         latencies = [latency for cell in plan.latency_cells for latency in bench.latency(WORKLOADS[cell])]
-    return summary(runs, latencies, {"machine": _machine(), "plan": plan.as_json()})
+        growths = [bench.growth(WORKLOADS[cell]) for cell in plan.growth_cells]
+    return {**summary(runs, latencies, {"machine": _machine(), "plan": plan.as_json()}), "growth": growths}
 
 
 def _machine() -> dict[str, Any]:
@@ -77,6 +80,10 @@ def _machine() -> dict[str, Any]:
 
 
 def _plan(options: argparse.Namespace) -> Plan:
+    if options.growth:
+        cells = tuple(options.cells or GROWTH_CELLS)
+        growth = {"growth_cells": cells, "growth_minutes": options.growth}
+        return replace(FULL, cells=(), latency_cells=(), slots=options.slots, **growth)
     usual = QUICK if options.quick else FULL
     latency = (
         usual.latency_cells if options.cells is None else [cell for cell in options.cells if cell in FULL.latency_cells]
@@ -108,6 +115,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     add("--seconds", type=float, help="the length of each window (default: 60, quick: 12)")
     add("--warm-up", type=float, help="seconds left out before it (default: 20, quick: 4)")
     add("--slots", type=int, default=2, help="slots of the job, and processes of each consumer (default: 2)")
+    add("--growth", type=float, metavar="MINUTES", help="only this: how the job's memory grows at full speed, in 128")
     add("--no-latency", action="store_true", help=f"do not measure latency at {PER_SECOND:,} messages/s")
     add("--json", action="store_true", help="print everything as one JSON object on the last line")
     add("--svg", type=Path, default=ROOT / "target" / "bench.svg", help="where to draw it (default: target/bench.svg)")

@@ -56,9 +56,9 @@ def preloaded(kafka: Kafka, workload: Workload, count: int) -> Iterator[Preloade
 
 
 @contextmanager
-def topic_of(kafka: Kafka, name: str) -> Iterator[str]:
-    """Have an empty topic while the block runs."""
-    kafka.create_topic(name, PARTITIONS, **{"file.delete.delay.ms": 1000})
+def topic_of(kafka: Kafka, name: str, **config: object) -> Iterator[str]:
+    """Have an empty topic, configured so, while the block runs."""
+    kafka.create_topic(name, PARTITIONS, **{"file.delete.delay.ms": 1000, **config})
     yield name
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
     admin.delete_topics([name])[name].result(timeout=30)

@@ -31,6 +31,17 @@ def show(console: Console, summary: Mapping[str, Any]) -> None:
             times = [str(latency[f"{name}_ms"]) for name in PERCENTILES]
             table.add_row(latency["cell"], latency["settings"], f"{latency['messages_per_second']:,}", *times)
         console.print(table)
+    for growth in summary.get("growth", ()):
+        console.print(_growth(growth))
+
+
+def _growth(growth: Mapping[str, Any]) -> Table:
+    title = f"Resident MB at {growth['messages_per_second']:,} messages/s, {growth['cell']}, after the first minutes"
+    table = _table(title, "process", "first", "last", "most", "a minute")
+    for of in growth["processes"]:
+        sizes = [f"{of[name]:.0f}" for name in ("first_mb", "last_mb", "peak_mb")]
+        table.add_row(f"{of['role']} {of['pid']}", *sizes, f"{of['mb_per_minute']:+.2f}")
+    return table
 
 
 def _by_cell(

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from scripts.benchmark.contestants import CONTESTANTS, Arena
+from scripts.benchmark.growth import measure_growth, retention
 from scripts.benchmark.job_runner import running_job
 from scripts.benchmark.latency import SETTINGS, measure_latency
 from scripts.benchmark.measure import DRY_SHARE, PointsCounter, Processes, Window, measured, watch
@@ -43,6 +44,8 @@ class Plan:
     latency_seconds: float
     slots: int = 2
     contestants: tuple[str, ...] = tuple(CONTESTANTS)
+    growth_cells: tuple[str, ...] = ()
+    growth_minutes: float = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return it for the report."""
@@ -94,6 +97,21 @@ class Bench:
                 times = ", ".join(f"{key} {latency.percentile(of) * 1000:.0f} ms" for key, of in PERCENTILES.items())
                 self.say(f"{workload.name}, latency with {name} settings: {times}")
                 yield latency
+
+    def growth(self, workload: Workload) -> dict[str, Any]:
+        """Return how the processes of the job grow at full speed."""
+        sample = [len(record.key) + len(record.value or b"") for record in workload.records(1000)]
+        name = f"bench-growth-{secrets.token_hex(3)}"
+        with (
+            topic_of(self.kafka, name, **retention(sum(sample) / len(sample))) as topic,
+            self._arena(workload, topic) as arena,
+            running_job(arena, workload.job_settings) as job,
+        ):
+            growths, rate = measure_growth(arena, job, self.plan.growth_minutes)
+        for growth in growths:
+            self.say(f"{workload.name}, {rate:,.0f} messages/s: {growth}")
+        grown = [asdict(growth) for growth in growths]
+        return {"cell": workload.name, "messages_per_second": round(rate), "processes": grown}
 
     def _run(self, name: str, workload: Workload, messages: Preloaded) -> Run:
         contestant = CONTESTANTS[name]

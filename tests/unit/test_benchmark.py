@@ -7,13 +7,14 @@ import itertools
 import json
 import os
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 from rich.console import Console
 
+from scripts.benchmark.growth import AHEAD, Growth, growth_of, retention
 from scripts.benchmark.latency import Latency, Markers
 from scripts.benchmark.main import _options, _plan
 from scripts.benchmark.measure import Measured, Processes, Sample, Window, _process, measured, watch
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from scripts.benchmark.workloads import Workload
 
 CELLS = [pytest.param(workload, id=name) for name, workload in WORKLOADS.items()]
+GROWTH = Growth("Python", 7, 100, 110, 120, 0.25)
 ABOUT: dict[str, Any] = {"machine": {}, "plan": {}}
 
 
@@ -172,6 +174,29 @@ def test_usage_of_this_process_is_seen_under_its_role() -> None:
     assert memory["Python"] > 2**20
 
 
+def test_sizes_are_those_of_each_process_but_launchers() -> None:
+    """This process is there by its id, with what it has resident."""
+    sizes = Processes({os.getpgrp(): "TaskManager"}).sizes()
+    assert sizes["Python", os.getpid()] > 2**20
+    assert all(role == "Python" for role, _ in sizes)
+
+
+def test_growth_is_the_slope_of_all_sizes() -> None:
+    """Ten minutes with a megabyte more in each, and one moment with much more than its neighbours."""
+    sizes = [(60.0 * minute, (100 + minute) * 10**6) for minute in range(11)]
+    sizes[5] = (300.0, 400 * 10**6)
+    growth = growth_of(sizes, "Python", 7)
+    assert (growth.first_mb, growth.last_mb, growth.peak_mb) == (100, 110, 400)
+    assert growth.mb_per_minute == pytest.approx(1)
+
+
+def test_what_is_ahead_of_the_job_is_kept() -> None:
+    """Whichever partitions it is in: Kafka drops whole segments, and never the one that is written."""
+    config = retention(1800)
+    assert config["retention.bytes"] * PARTITIONS >= 2 * AHEAD * 1800
+    assert config["segment.bytes"] < config["retention.bytes"]
+
+
 def test_medians_and_ratios_are_those_of_the_rounds() -> None:
     """One bad round changes nothing, and every contestant is held against the plain consumer."""
     runs = [run("plain", count, cpu) for count, cpu in ((100_000, 10), (10_000, 10), (110_000, 11))]
@@ -213,9 +238,11 @@ def test_what_is_reported_is_shown_and_drawn(tmp_path: Path) -> None:
     runs = [run(name, 123_450, cell=cell) for cell in ("128", "mix") for name in ("plain", "upserts")]
     runs += [run("job", 200_000, completed=3, failed=0, p50_ms=12, max_ms=345)]
     found = summary(runs, [Latency("128", "shipped", [0.1, 0.2], 2000)], ABOUT)
+    found["growth"] = [{"cell": "128", "messages_per_second": 9, "processes": [asdict(GROWTH)]}]
     text = io.StringIO()
     show(Console(file=text, width=80), found)
-    for shown in ("the job", "(c) upserts only", "12,345", "20,000", "345", "mix", "shipped", "200"):
+    cells = ("the job", "(c) upserts only", "12,345", "20,000", "345", "mix", "shipped", "200", "Python 7", "+0.25")
+    for shown in cells:
         assert shown in text.getvalue()
     assert "…" not in text.getvalue()
     draw(found, tmp_path / "one.svg")
@@ -231,6 +258,7 @@ def test_what_is_reported_is_shown_and_drawn(tmp_path: Path) -> None:
         pytest.param(["--quick"], {"cells": ("128", "768"), "rounds": 1, "seconds": 12}, id="quick"),
         pytest.param(["--cells", "768,mix"], {"cells": ("768", "mix"), "latency_cells": ("768",)}, id="some cells"),
         pytest.param(["--contestants", "plain"], {"contestants": ("plain",), "latency_cells": ()}, id="no job"),
+        pytest.param(["--growth", "20"], {"growth_cells": ("128",), "growth_minutes": 20, "cells": ()}, id="growth"),
         pytest.param(["--quick", "--warm-up", "0", "--rounds", "2"], {"warm_up": 0, "rounds": 2}, id="own times"),
     ],
 )
