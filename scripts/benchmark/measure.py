@@ -28,7 +28,7 @@ EVERY = 0.5
 # Of the messages: later, some partitions may be empty while others are not.
 DRY_SHARE = 0.9
 _STALLED_SECONDS = 120
-_LAUNCHERS = frozenset({"bash", "sh", "pyflink-udf-run"})  # as the kernel cuts names
+_PROGRAMS = ("java", "python")
 _POINTS = re.compile(r"^collection_points\{.*\} (\d+)$", re.MULTILINE)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -155,10 +155,12 @@ class Processes:
         return cpu, memory
 
     def sizes(self) -> dict[tuple[str, int], int]:
-        """Return the resident bytes of each process, by its role and id; not of those that start others."""
+        """Return the resident bytes of each process, by its role and id, but for the shells around it."""
         alive = [process for process in _all_processes() if process.group in self.groups]
         return {
-            (self._role_of(process), process.pid): process.memory for process in alive if process.name not in _LAUNCHERS
+            (self._role_of(process), process.pid): process.memory
+            for process in alive
+            if process.name.startswith(_PROGRAMS)
         }
 
     def _role_of(self, process: _Process) -> str:

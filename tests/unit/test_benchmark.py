@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import subprocess
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -174,11 +175,13 @@ def test_usage_of_this_process_is_seen_under_its_role() -> None:
     assert memory["Python"] > 2**20
 
 
-def test_sizes_are_those_of_each_process_but_launchers() -> None:
-    """This process is there by its id, with what it has resident."""
-    sizes = Processes({os.getpgrp(): "TaskManager"}).sizes()
+def test_sizes_are_those_of_each_process_but_shells() -> None:
+    """This process is there by its id, with what it has resident; what merely starts others is not."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        sizes = Processes({os.getpgrp(): "TaskManager"}).sizes()
+        other.kill()
     assert sizes["Python", os.getpid()] > 2**20
-    assert all(role == "Python" for role, _ in sizes)
+    assert ("Python", other.pid) not in sizes
 
 
 def test_growth_is_the_slope_of_all_sizes() -> None:
