@@ -189,14 +189,14 @@ _MIXED = Kind(
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("128", (_UNNAMED[128],), 36_000),
+        Workload("128", (_UNNAMED[128],), 48_000),
         Workload("768", (_UNNAMED[768],), 11_000),
         Workload("1536", (_UNNAMED[1536],), 6_000),
         Workload("sparse", (_SPARSE,), 25_000),
         Workload("multi", (_MULTI,), 8_000),
         Workload("mix", (_UNNAMED[128], _NAMED, _SPARSE, _MULTI, _MIXED), 18_000, has_churn=True),
-        Workload("lanes-1", (_UNNAMED[128],), 36_000, job_settings=("--lanes=1",), contestants=("job", "plain")),
-        Workload("collections-10", (_UNNAMED[128],), 36_000, collections=10),
-        Workload("collections-1000", (_UNNAMED[128],), 36_000, collections=1000),
+        Workload("lanes-1", (_UNNAMED[128],), 48_000, job_settings=("--lanes=1",), contestants=("job", "plain")),
+        Workload("collections-10", (_UNNAMED[128],), 48_000, collections=10),
+        Workload("collections-1000", (_UNNAMED[128],), 48_000, collections=1000),
     )
 }
