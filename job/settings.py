@@ -196,7 +196,7 @@ class Settings(BaseModel):
         "execution.checkpointing.dir", "URI or absolute path for checkpoints, Flink's own default unless given.", None
     )
     bundle_time: Annotated[Duration, _at_least("1 ms")] = _setting(
-        "python.fn-execution.bundle.time", "Longest time that a message waits for its batch to fill.", "500 ms"
+        "python.fn-execution.bundle.time", "How often unfilled batches are written.", "300 ms"
     )
     bundle_size: Count = _setting(
         "python.fn-execution.bundle.size", "Messages after which batches are written even if not full.", "10000"

@@ -109,6 +109,6 @@ def test_options_of_flink_are_those_that_were_set() -> None:
     }
     assert default_flink_options(load_settings(LEAST)) == {
         "execution.checkpointing.interval": "10000",
-        "python.fn-execution.bundle.time": "500",
+        "python.fn-execution.bundle.time": "300",
         "python.fn-execution.bundle.size": "10000",
     }

@@ -32,7 +32,7 @@ def test_the_least_that_a_job_needs_has_good_defaults() -> None:
     assert (settings.sink_batch_max_size, settings.sink_flush_buffer_size) == (1000, 4 * 2**20)
     assert (settings.sink_requests_max_inflight, settings.sink_record_max_size) == (4, 16 * 2**20)
     assert (settings.sink_request_timeout, settings.sink_retry_max_time) == (timedelta(seconds=60), None)
-    assert (settings.checkpoint_interval, settings.bundle_time) == (timedelta(seconds=10), timedelta(seconds=0.5))
+    assert (settings.checkpoint_interval, settings.bundle_time) == (timedelta(seconds=10), timedelta(seconds=0.3))
     assert (settings.bundle_size, settings.job_name, settings.parallelism) == (10_000, "kafka-to-qdrant", None)
     assert (settings.errors_tolerance, settings.errors_deadletterqueue_topic_name) == ("none", None)
     assert (settings.errors_limit_share, settings.errors_limit_count) == (0.9, 1000)
