@@ -1,7 +1,6 @@
 """Memory: the job at full speed for many minutes, and how fast each of its processes grows.
 
-The same messages come round again and again, so that Qdrant keeps no more points and Kafka no more than it must: what
-grows then is the job. Producing takes its share of the machine, so the rate is not one to compare.
+Producing takes its share of the machine meanwhile, so the rate is not one to compare.
 """
 
 from __future__ import annotations
@@ -11,26 +10,20 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import linear_regression
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scripts.benchmark.measure import Processes
-from scripts.benchmark.preload import produce
-from scripts.benchmark.workloads import PARTITIONS
 from scripts.stack.processes import StackError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from scripts.benchmark.contestants import Arena
+    from scripts.benchmark.feeder import Feeder
     from scripts.benchmark.job_runner import RunningJob
 
-POINTS = 400_000
-# More than the job reads while its metrics, which are up to 15 s old, say nothing new.
-AHEAD = 800_000
 SETTLING_MINUTES = 5.0
 _EVERY = 2.0
-_KEEP = 2  # times what is ahead stays in Kafka, at least
 _MB = 1e6
 _MINUTE = 60
 
@@ -60,12 +53,6 @@ class Growth:
         return f"{self.role} {self.pid}: {sizes}; {self.mb_per_minute:+.2f} MB a minute"
 
 
-def retention(bytes_per_message: float) -> dict[str, Any]:
-    """Return the configuration of a topic that loses what the job has read, and nothing else."""
-    kept = round(_KEEP * AHEAD * bytes_per_message / PARTITIONS)
-    return {"retention.bytes": kept, "segment.bytes": max(kept // 8, 2**20)}
-
-
 def growth_of(sizes: Sequence[tuple[float, int]], role: str, pid: int) -> Growth:
     """Return the growth of a process from moments, in seconds, and resident bytes."""
     minutes = [at / _MINUTE for at, _ in sizes]
@@ -74,21 +61,21 @@ def growth_of(sizes: Sequence[tuple[float, int]], role: str, pid: int) -> Growth
     return Growth(role, pid, megabytes[0], megabytes[-1], max(megabytes), slope)
 
 
-def measure_growth(arena: Arena, job: RunningJob, minutes: float) -> tuple[list[Growth], float]:
-    """Have the job at full speed for so long; return how its processes grew, and how many messages a second it read.
+def measure_growth(feeder: Feeder, job: RunningJob, minutes: float) -> tuple[list[Growth], float]:
+    """Feed the job at full speed for so long; return how its processes grew, and how many messages a second it read.
 
     Raises:
-        StackError: if it fails, if a process is replaced, or if it ran out of messages.
+        StackError: if it fails, if a process is replaced, or if it was not at full speed.
     """
     is_over = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        feeding = pool.submit(_feed, arena, job, is_over)
+        feeding = pool.submit(feeder.run, is_over)
         try:
-            started, read_at_first = time.monotonic(), _read(job)
+            started, read_at_first = time.monotonic(), feeder.backlog.read
             settling = min(SETTLING_MINUTES, minutes / 4) * _MINUTE
             _look(job, feeding, until=started + settling)
             sizes = _look(job, feeding, until=started + minutes * _MINUTE)
-            rate = (_read(job) - read_at_first) / (time.monotonic() - started)
+            rate = (feeder.backlog.read - read_at_first) / (time.monotonic() - started)
         finally:
             is_over.set()
         feeding.result()
@@ -110,21 +97,3 @@ def _look(job: RunningJob, feeding: Future[None], until: float) -> dict[tuple[st
     if len({len(seen) for seen in sizes.values()}) != 1:
         raise StackError("A process of the job began or ended meanwhile, so nothing that was measured counts.")
     return sizes
-
-
-def _feed(arena: Arena, job: RunningJob, is_over: threading.Event) -> None:
-    """Produce round after round, and never more than the job will read before it is lost."""
-    produced = 0
-    while not is_over.is_set():
-        read = _read(job)
-        if produced and read >= produced:
-            raise StackError(f"The job has read all of {produced:,} messages, so it was not at full speed.")
-        if produced - read > AHEAD:
-            time.sleep(1)
-            continue
-        produce(arena.kafka.bootstrap, arena.topic, arena.workload.records(POINTS))
-        produced += POINTS
-
-
-def _read(job: RunningJob) -> int:
-    return job.cluster.accounts(job.id)["read"]

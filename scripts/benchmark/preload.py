@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 from qdrant_client import models
 
 from scripts.benchmark.workloads import PARTITIONS
@@ -60,7 +59,7 @@ def topic_of(kafka: Kafka, name: str, **config: object) -> Iterator[str]:
     """Have an empty topic, configured so, while the block runs."""
     kafka.create_topic(name, PARTITIONS, **{"file.delete.delay.ms": 1000, **config})
     yield name
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    admin = kafka.admin()
     admin.delete_topics([name])[name].result(timeout=30)
 
 

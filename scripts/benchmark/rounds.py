@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from scripts.benchmark.contestants import CONTESTANTS, Arena
-from scripts.benchmark.growth import measure_growth, retention
+from scripts.benchmark.feeder import TOPIC, Feeder
+from scripts.benchmark.growth import measure_growth
 from scripts.benchmark.job_runner import running_job
 from scripts.benchmark.latency import SETTINGS, measure_latency
 from scripts.benchmark.measure import DRY_SHARE, PointsCounter, Processes, Window, measured, watch
@@ -100,14 +101,14 @@ class Bench:
 
     def growth(self, workload: Workload) -> dict[str, Any]:
         """Return how the processes of the job grow at full speed."""
-        sample = [len(record.key) + len(record.value or b"") for record in workload.records(1000)]
-        name = f"bench-growth-{secrets.token_hex(3)}"
         with (
-            topic_of(self.kafka, name, **retention(sum(sample) / len(sample))) as topic,
+            topic_of(self.kafka, f"bench-growth-{secrets.token_hex(3)}", **TOPIC) as topic,
             self._arena(workload, topic) as arena,
-            running_job(arena, workload.job_settings) as job,
         ):
-            growths, rate = measure_growth(arena, job, self.plan.growth_minutes)
+            feeder = Feeder(self.kafka, topic, workload)
+            feeder.fill()
+            with running_job(arena, workload.job_settings) as job:
+                growths, rate = measure_growth(feeder, job, self.plan.growth_minutes)
         for growth in growths:
             self.say(f"{workload.name}, {rate:,.0f} messages/s: {growth}")
         grown = [asdict(growth) for growth in growths]

@@ -62,13 +62,20 @@ class Kafka(Server):
         """Create a topic; `max_message_bytes=2_000_000` sets its `max.message.bytes`, and so on."""
         settings = {key.replace("_", "."): str(value) for key, value in config.items()}
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
-        admin = self._admin()  # must outlive its futures
+        admin = self.admin()
         admin.create_topics([topic])[name].result(timeout=30)
 
     def grow_topic(self, name: str, partitions: int) -> None:
         """Let a topic have so many partitions, which are more than before."""
-        admin = self._admin()
+        admin = self.admin()
         admin.create_partitions([NewPartitions(name, partitions)])[name].result(timeout=30)
+
+    def admin(self) -> AdminClient:
+        """Return a new client of the broker's administration, which must outlive the futures that it returns.
+
+        One kept over a restart would first report the old connection's end.
+        """
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
     def _launch(self) -> Process:
         if not self._properties.exists():
@@ -90,14 +97,10 @@ class Kafka(Server):
         if not is_listening(self._port):
             return False
         try:
-            self._admin().list_topics(timeout=5)
+            self.admin().list_topics(timeout=5)
         except KafkaException:
             return False
         return True
-
-    def _admin(self) -> AdminClient:
-        # A client of its own for each use: one kept over a restart would first report the old connection's end.
-        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
 
 def _java(main_class: str, *args: str, options: Sequence[str] = ()) -> list[str]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import orjson
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, TopicPartition
 
 from scripts.benchmark import upserts
 from scripts.benchmark.contestants import CONTESTANTS, Arena
+from scripts.benchmark.feeder import TOPIC, Feeder
 from scripts.benchmark.measure import PointsCounter, Processes
 from scripts.benchmark.preload import create_collections, produce, topic_of
-from scripts.benchmark.workloads import BLOCK, LIFETIME, WORKLOADS
+from scripts.benchmark.workloads import BLOCK, LIFETIME, PARTITIONS, WORKLOADS
 from scripts.stack.processes import wait_until
 from scripts.stack.qdrant import Qdrant
 from scripts.stack.workload import Point, as_stored, compare
@@ -69,12 +72,45 @@ def test_upserts_only_bring_in_every_point(own_qdrant: Qdrant) -> None:
         assert client.count("docs").count == 2 * upserts.THREADS * upserts.POINTS
 
 
+@pytest.mark.timeout(60)
+def test_a_feeder_fills_up_what_was_committed_and_lets_kafka_forget_it(kafka: Kafka) -> None:
+    """Nothing else is lost: not a message of a partition that the job is slow with."""
+    is_over = threading.Event()
+    with (
+        topic_of(kafka, "bench-feeder", **TOPIC) as topic,
+        closing(Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": topic, "log_level": 0})) as job,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        feeder = Feeder(kafka, topic, WORKLOADS["128"], points=400, full=1000, short=100)
+        feeder.fill()
+        assert feeder.backlog.produced == 1200
+        committed = [0, 100, 0, 300]
+        job.commit(offsets=places(topic, committed), asynchronous=False)
+        feeding = pool.submit(feeder.run, is_over)
+        try:
+            wait_until(lambda: feeding.done() or starts(job, topic) == committed, "Kafka to forget", seconds=30)
+        finally:
+            is_over.set()
+        feeding.result()
+    assert (feeder.backlog.read, feeder.backlog.produced) == (400, 1600)
+
+
+def places(topic: str, offsets: list[int]) -> list[TopicPartition]:
+    """Return the offsets in all partitions, as Kafka's client takes them."""
+    return [TopicPartition(topic, *place) for place in enumerate(offsets)]
+
+
+def starts(consumer: Consumer, topic: str) -> list[int]:
+    """Return the offset of the first message that each partition still has."""
+    return [consumer.get_watermark_offsets(place, timeout=10)[0] for place in places(topic, [0] * PARTITIONS)]
+
+
 def has_members(kafka: Kafka, topic: str, count: int) -> bool:
     """Tell whether the group that reads the topic has so many members, each with partitions.
 
     Until then a partition may change hands while it is being written, and these consumers keep no order over that.
     """
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    admin = kafka.admin()
     listed = admin.list_consumer_groups().result(timeout=30).valid
     groups = [group.group_id for group in listed if group.group_id.startswith(f"{topic}-")]
     described = admin.describe_consumer_groups(groups) if groups else {}

@@ -90,7 +90,7 @@ class SecuredKafka(Kafka):
         """Let the user `me` have another one for SCRAM-SHA-512, which is asked for from the next login on."""
         kind = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, iterations=8192)
         change = UserScramCredentialUpsertion("me", kind, password.encode())
-        admin = self._admin()  # must outlive its futures
+        admin = self.admin()
         admin.alter_user_scram_credentials([change])["me"].result(timeout=30)
 
     def _format(self, *more: str) -> None:

@@ -15,7 +15,8 @@ import orjson
 import pytest
 from rich.console import Console
 
-from scripts.benchmark.growth import AHEAD, Growth, growth_of, retention
+from scripts.benchmark.feeder import Backlog
+from scripts.benchmark.growth import Growth, growth_of
 from scripts.benchmark.latency import Latency, Markers
 from scripts.benchmark.main import _options, _plan
 from scripts.benchmark.measure import Measured, Processes, Sample, Window, _process, measured, watch
@@ -193,11 +194,20 @@ def test_growth_is_the_slope_of_all_sizes() -> None:
     assert growth.mb_per_minute == pytest.approx(1)
 
 
-def test_what_is_ahead_of_the_job_is_kept() -> None:
-    """Whichever partitions it is in: Kafka drops whole segments, and never the one that is written."""
-    config = retention(1800)
-    assert config["retention.bytes"] * PARTITIONS >= 2 * AHEAD * 1800
-    assert config["segment.bytes"] < config["retention.bytes"]
+@pytest.mark.parametrize(
+    ("committed", "seconds", "why"),
+    [
+        pytest.param([100, 100, 100, 300], 0, "100 messages were left", id="short"),
+        pytest.param([100, 50, 0, -1001], 61, "committed nothing for 60 s", id="stalled"),
+    ],
+)
+def test_a_job_that_was_not_at_full_speed_is_told(committed: list[int], seconds: float, why: str) -> None:
+    """Its processes did not grow, perhaps, but that says nothing."""
+    backlog = Backlog(short=150, produced=700)
+    backlog.look([150, -1001, -1001, -1001], 1000)
+    backlog.look([150, -1001, -1001, -1001], 1060)
+    with pytest.raises(StackError, match=why):
+        backlog.look(committed, 1000 + seconds)
 
 
 def test_medians_and_ratios_are_those_of_the_rounds() -> None:
