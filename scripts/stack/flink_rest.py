@@ -68,6 +68,11 @@ class FlinkRest:
         history = self.rest(f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
         return str(history[0]["stacktrace"]) if history else ""
 
+    def failures(self, job: str) -> str:
+        """Return all exceptions that Flink remembers of the job, also of tasks that failed together with another."""
+        history = self.rest(f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
+        return "\n".join(str(one["stacktrace"]) for first in history for one in (first, *first["concurrentExceptions"]))
+
     def wait_for(self, job: str, *states: str, seconds: float = 60) -> str:
         """Return the state once it is one of `states`; raise StackError if the job ends otherwise or time runs out."""
         seen = ""
