@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pathlib import Path
+from pyflink.datastream import DataStream
+from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, Schema, TableDescriptor
 
 from job.labels import label_sink, label_source
@@ -32,9 +35,28 @@ def records(tables: StreamTableEnvironment, options: Mapping[str, str]) -> DataS
     descriptor = TableDescriptor.for_connector("kafka").schema(_schema())
     for name, value in {**RAW, **options}.items():
         descriptor = descriptor.option(name, value)
-    stream = tables.to_data_stream(tables.from_descriptor(descriptor.build()))
-    label_source(stream, "kafka-source", "Kafka")
-    return stream
+    return packs(tables, tables.from_descriptor(descriptor.build()))
+
+
+def packs(tables, table):
+    jvm = get_gateway().jvm
+    j_table = table._j_table
+    row_data = jvm.Class.forName("org.apache.flink.table.data.RowData", False, jvm.Thread.currentThread().getContextClassLoader())
+    rows = tables._j_tenv.toDataStream(j_table, j_table.getResolvedSchema().toSourceRowDataType().notNull().bridgedTo(row_data))
+    label_source(DataStream(rows), "kafka-source", "Kafka")
+    references = get_gateway().new_array(jvm.Object, 3)
+    references[0], references[1], references[2] = 500, 256 * 1024, 20
+    code = (Path(__file__).parent / "PackRecords.java").read_text()
+    operator = jvm.org.apache.flink.table.runtime.generated.GeneratedOperator("PackRecords", code, references, tables._j_tenv.getConfig())
+    factory = jvm.org.apache.flink.table.runtime.operators.CodeGenOperatorFactory(operator)
+    out = jvm.org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO
+    last = rows.getTransformation()
+    packed = jvm.org.apache.flink.streaming.api.transformations.OneInputTransformation(last, "pack", factory, out, last.getParallelism())
+    packed.setUid("pack")
+    packed.setParallelism(last.getParallelism(), False)
+    env = rows.getExecutionEnvironment()
+    env.addOperator(packed)
+    return DataStream(jvm.org.apache.flink.streaming.api.datastream.DataStream(env, packed))
 
 
 def send(tables: StreamTableEnvironment, letters: DataStream, options: Mapping[str, str]) -> None:

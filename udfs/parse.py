@@ -12,6 +12,7 @@ from pyflink.common import Row, Types
 from udfs.accounts import Account
 from udfs.core.dead_letters import DeadLetter, Record, in_parcels, packed
 from udfs.core.operations import Origin, Upsert
+from udfs.core.packs import count_of, headers_of, records_of
 from udfs.core.parcels import KeyedParcel, Parcel
 from udfs.core.refusals import Refusal
 from udfs.core.routing import DEAD_LETTERS, lane_of, write_key
@@ -94,19 +95,18 @@ class ParseStage(Stage[Any, Row]):
         return ""
 
     def size_of(self, record: Row) -> tuple[int, int]:
-        """Count one message and the bytes of its key, value and headers."""
-        key, value, headers = record[0], record[1], record[5]
-        in_headers = sum(len(name) + len(text or b"") for name, text in headers.items()) if headers else 0
-        return 1, len(key or b"") + len(value or b"") + in_headers
+        """Count the messages and bytes of a pack."""
+        return count_of(record), len(record)
 
-    async def handle(self, _group: str, records: list[Row]) -> list[Row]:
+    async def handle(self, _group: str, packs: list[bytes]) -> list[Row]:
         """Return one row per write key, in the layout of `PARCEL`."""
+        records = [record for pack in packs for record in records_of(pack)]
         outcomes = await self._opened().judge([(record[0], record[1]) for record in records])
         parcels: dict[str, Parcel] = {}
         letters: list[DeadLetter] = []
         for (key, value, topic, partition, offset, headers), outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, Refusal):
-                record = Record(key, value, headers or {}, Origin(topic, partition, offset))
+                record = Record(key, value, headers_of(headers), Origin(topic, partition, offset))
                 letters.append(self._dead_letters.of(record, outcome))
                 continue
             write_to = write_key(outcome.collection, lane_of(outcome.id, self._options.lanes))

@@ -23,7 +23,7 @@ def build(target: Path, root: Path = ROOT) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Stored: one version of zlib compresses to other bytes than the next.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for source in sorted(path for package in _PACKAGES for path in (root / package).rglob("*.py")):
+        for source in sorted(path for package in _PACKAGES for path in (root / package).rglob("*") if path.suffix in (".py", ".java")):
             entry = zipfile.ZipInfo(source.relative_to(root).as_posix(), _FIRST_DAY)
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, source.read_bytes())
