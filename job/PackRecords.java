@@ -1,5 +1,4 @@
-import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
+import java.nio.ByteBuffer;
 import org.apache.flink.api.common.operators.ProcessingTimeService.ProcessingTimeCallback;
 import org.apache.flink.streaming.api.graph.StreamConfig;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
@@ -12,63 +11,72 @@ import org.apache.flink.table.data.MapData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.runtime.operators.TableStreamOperator;
 
+/**
+ * Packs records before they cross to Python; the layout is that of udfs/core/packs.py, which reads it.
+ *
+ * <p>It keeps the order of the records and has no state: whatever it holds it hands on before a barrier passes and when
+ * the stream ends, else when there are so many records or bytes, or after a time. What it holds until then are
+ * references to the bytes that Kafka's client made for each record, which nobody else keeps or changes.
+ *
+ * <p>Flink compiles this file with Janino on each TaskManager, as it does the code of SQL (job/packing.py), so there are
+ * no generics and no lambdas here, and the constructor is the one that CodeGenOperatorFactory calls.
+ */
 public class PackRecords extends TableStreamOperator implements OneInputStreamOperator, ProcessingTimeCallback {
 
-    private static final int NONE = -1;
+    private static final byte[] EMPTY = new byte[0];
+    private static final int COUNT_BYTES = 4;
+    // The lengths of topic, key, value and headers, and the partition, are four bytes each, the offset is eight.
+    private static final int FRAME_BYTES = 28;
+    private static final int HEADER_FRAME_BYTES = 8;
 
     private final int maxRecords;
     private final int maxBytes;
-    private final long lingerMillis;
+    private final long maxAgeMillis;
 
-    private transient byte[] pack;
-    private transient int size;
-    private transient int count;
-    private transient boolean isTimed;
+    private byte[][] topics;
+    private byte[][] keys;
+    private byte[][] values;
+    private byte[][] headers;
+    private int[] partitions;
+    private long[] offsets;
+    private int count;
+    private int size;
+    // Whether a timer runs: for the record that came first, or for one before it that was handed on in a full pack.
+    private boolean isTimed;
 
     public PackRecords(
             Object[] references, StreamTask task, StreamConfig config, Output output, ProcessingTimeService time)
             throws Exception {
         maxRecords = ((Number) references[0]).intValue();
         maxBytes = ((Number) references[1]).intValue();
-        lingerMillis = ((Number) references[2]).longValue();
-        this.setup(task, config, output);
-        this.setProcessingTimeService(time);
-    }
-
-    public void open() throws Exception {
-        super.open();
-        pack = new byte[maxBytes];
-        reset();
+        maxAgeMillis = ((Number) references[2]).longValue();
+        topics = new byte[maxRecords][];
+        keys = new byte[maxRecords][];
+        values = new byte[maxRecords][];
+        headers = new byte[maxRecords][];
+        partitions = new int[maxRecords];
+        offsets = new long[maxRecords];
+        setup(task, config, output);
+        setProcessingTimeService(time);
     }
 
     public void processElement(StreamRecord element) throws Exception {
         RowData row = (RowData) element.getValue();
-        byte[] key = row.isNullAt(0) ? null : row.getBinary(0);
-        byte[] value = row.isNullAt(1) ? null : row.getBinary(1);
-        byte[] topic = row.getString(2).toBytes();
-        int needed = 32 + lengthOf(key) + lengthOf(value) + topic.length;
-        if (count > 0 && size + needed > maxBytes) {
-            flush();
-        }
-        reserve(needed);
-        putInt(topic.length);
-        putInt(row.getInt(3));
-        putLong(row.getLong(4));
-        putInt(key == null ? NONE : key.length);
-        putInt(value == null ? NONE : value.length);
-        int headersAt = size;
-        putInt(0);
-        put(topic);
-        put(key);
-        put(value);
-        putHeaders(row.isNullAt(5) ? null : row.getMap(5), headersAt);
+        keys[count] = row.isNullAt(0) ? null : row.getBinary(0);
+        values[count] = row.isNullAt(1) ? null : row.getBinary(1);
+        topics[count] = row.getString(2).toBytes();
+        partitions[count] = row.getInt(3);
+        offsets[count] = row.getLong(4);
+        headers[count] = row.isNullAt(5) ? EMPTY : packed(row.getMap(5));
+        size += FRAME_BYTES + topics[count].length + lengthOf(keys[count]) + lengthOf(values[count])
+                + headers[count].length;
         count++;
-        if (count >= maxRecords || size >= maxBytes) {
+        if (count == maxRecords || size >= maxBytes) {
             flush();
         } else if (!isTimed) {
             isTimed = true;
-            ProcessingTimeService time = getProcessingTimeService();
-            time.registerTimer(time.getCurrentProcessingTime() + lingerMillis, this);
+            long now = processingTimeService.getCurrentProcessingTime();
+            processingTimeService.registerTimer(now + maxAgeMillis, this);
         }
     }
 
@@ -87,73 +95,58 @@ public class PackRecords extends TableStreamOperator implements OneInputStreamOp
     }
 
     private void flush() {
-        if (count > 0) {
-            int end = size;
-            size = 0;
-            putInt(count);
-            byte[] full = Arrays.copyOf(pack, end);
-            reset();
-            output.collect(new StreamRecord(full));
-        }
-    }
-
-    private void reset() {
-        if (pack.length > maxBytes) {
-            pack = new byte[maxBytes];
-        }
-        count = 0;
-        size = 4;
-    }
-
-    private void putHeaders(MapData headers, int lengthAt) {
-        if (headers == null || headers.size() == 0) {
+        if (count == 0) {
             return;
         }
-        int start = size;
-        ArrayData names = headers.keyArray();
-        ArrayData texts = headers.valueArray();
-        for (int at = 0; at < headers.size(); at++) {
+        ByteBuffer pack = ByteBuffer.allocate(COUNT_BYTES + size).putInt(count);
+        for (int at = 0; at < count; at++) {
+            pack.putInt(topics[at].length).putInt(partitions[at]).putLong(offsets[at]);
+            pack.putInt(lengthOrNull(keys[at])).putInt(lengthOrNull(values[at])).putInt(headers[at].length);
+            put(pack, topics[at]);
+            put(pack, keys[at]);
+            put(pack, values[at]);
+            put(pack, headers[at]);
+            keys[at] = values[at] = null;
+        }
+        count = 0;
+        size = 0;
+        output.collect(new StreamRecord(pack.array()));
+    }
+
+    private static byte[] packed(MapData map) {
+        int entries = map.size();
+        if (entries == 0) {
+            return EMPTY;
+        }
+        ArrayData names = map.keyArray();
+        ArrayData texts = map.valueArray();
+        int size = 0;
+        for (int at = 0; at < entries; at++) {
+            byte[] text = texts.isNullAt(at) ? null : texts.getBinary(at);
+            size += HEADER_FRAME_BYTES + names.getString(at).toBytes().length + lengthOf(text);
+        }
+        ByteBuffer packed = ByteBuffer.allocate(size);
+        for (int at = 0; at < entries; at++) {
             byte[] name = names.getString(at).toBytes();
             byte[] text = texts.isNullAt(at) ? null : texts.getBinary(at);
-            reserve(8 + name.length + lengthOf(text));
-            putInt(name.length);
-            putInt(text == null ? NONE : text.length);
-            put(name);
-            put(text);
+            packed.putInt(name.length).putInt(lengthOrNull(text));
+            put(packed, name);
+            put(packed, text);
         }
-        int end = size;
-        size = lengthAt;
-        putInt(end - start);
-        size = end;
+        return packed.array();
     }
 
     private static int lengthOf(byte[] bytes) {
         return bytes == null ? 0 : bytes.length;
     }
 
-    private void reserve(int more) {
-        if (size + more > pack.length) {
-            pack = Arrays.copyOf(pack, Math.max(2 * pack.length, size + more));
-        }
+    private static int lengthOrNull(byte[] bytes) {
+        return bytes == null ? -1 : bytes.length;
     }
 
-    private void put(byte[] bytes) {
+    private static void put(ByteBuffer target, byte[] bytes) {
         if (bytes != null) {
-            System.arraycopy(bytes, 0, pack, size, bytes.length);
-            size += bytes.length;
+            target.put(bytes);
         }
-    }
-
-    private void putInt(int number) {
-        pack[size] = (byte) (number >>> 24);
-        pack[size + 1] = (byte) (number >>> 16);
-        pack[size + 2] = (byte) (number >>> 8);
-        pack[size + 3] = (byte) number;
-        size += 4;
-    }
-
-    private void putLong(long number) {
-        putInt((int) (number >>> 32));
-        putInt((int) number);
     }
 }

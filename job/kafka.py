@@ -2,19 +2,17 @@
 
 Both are Flink's table connector with raw formats. PyFlink's own `KafkaSource` is value-only, dies of a tombstone with
 `SimpleStringSchema` and drops it without a word with `ByteArraySchema`; the table source delivers null keys and values,
-headers and offsets, and costs no more per record.
+headers and offsets.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pathlib import Path
-from pyflink.datastream import DataStream
-from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, Schema, TableDescriptor
 
 from job.labels import label_sink, label_source
+from job.packing import PACK_LIMITS, internal_rows, packed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,41 +20,25 @@ if TYPE_CHECKING:
     from pyflink.datastream import DataStream
     from pyflink.table import StreamTableEnvironment
 
+    from job.packing import PackLimits
+
 RAW = {"key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
 
 
-def records(tables: StreamTableEnvironment, options: Mapping[str, str]) -> DataStream:
-    """Return the stream of records, each partition in its order.
+def records(tables: StreamTableEnvironment, options: Mapping[str, str], limits: PackLimits = PACK_LIMITS) -> DataStream:
+    """Return the stream of records, each partition in its order, in packs as `udfs.core.packs` reads them.
 
     Args:
         tables: The table environment on top of the job's stream environment.
         options: Options of Flink's Kafka connector: topics, servers, where to start and to end.
+        limits: When a pack is full.
     """
     descriptor = TableDescriptor.for_connector("kafka").schema(_schema())
     for name, value in {**RAW, **options}.items():
         descriptor = descriptor.option(name, value)
-    return packs(tables, tables.from_descriptor(descriptor.build()))
-
-
-def packs(tables, table):
-    jvm = get_gateway().jvm
-    j_table = table._j_table
-    row_data = jvm.Class.forName("org.apache.flink.table.data.RowData", False, jvm.Thread.currentThread().getContextClassLoader())
-    rows = tables._j_tenv.toDataStream(j_table, j_table.getResolvedSchema().toSourceRowDataType().notNull().bridgedTo(row_data))
-    label_source(DataStream(rows), "kafka-source", "Kafka")
-    references = get_gateway().new_array(jvm.Object, 3)
-    references[0], references[1], references[2] = 500, 256 * 1024, 20
-    code = (Path(__file__).parent / "PackRecords.java").read_text()
-    operator = jvm.org.apache.flink.table.runtime.generated.GeneratedOperator("PackRecords", code, references, tables._j_tenv.getConfig())
-    factory = jvm.org.apache.flink.table.runtime.operators.CodeGenOperatorFactory(operator)
-    out = jvm.org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO
-    last = rows.getTransformation()
-    packed = jvm.org.apache.flink.streaming.api.transformations.OneInputTransformation(last, "pack", factory, out, last.getParallelism())
-    packed.setUid("pack")
-    packed.setParallelism(last.getParallelism(), False)
-    env = rows.getExecutionEnvironment()
-    env.addOperator(packed)
-    return DataStream(jvm.org.apache.flink.streaming.api.datastream.DataStream(env, packed))
+    rows = internal_rows(tables._j_tenv, tables.from_descriptor(descriptor.build()))  # noqa: SLF001
+    label_source(rows, "kafka-source", "Kafka")
+    return packed(rows, tables.get_config(), limits)
 
 
 def send(tables: StreamTableEnvironment, letters: DataStream, options: Mapping[str, str]) -> None:
@@ -85,7 +67,7 @@ def _letter_schema(*, is_sink: bool) -> Schema:
 
 
 def _schema() -> Schema:
-    """Return the columns, in the order in which udfs.parse unpacks them.
+    """Return the columns, in the order in which PackRecords.java packs them.
 
     NOT NULL would put two more operators behind the source, a cast and a check, for what Kafka guarantees anyway.
     """

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pyflink.datastream import DataStream
 
 
-def label_source(stream: DataStream, uid: str, name: str) -> None:
-    """Label a table source, and the operators that make this stream of its rows."""
-    _label(reversed(_unlabelled(_transformation(stream))), uid, name)
+def label_source(j_stream: Any, uid: str, name: str) -> None:
+    """Label a table source, and the operators that make this Java stream of its rows."""
+    _label(reversed(_unlabelled(j_stream.getTransformation())), uid, name)
 
 
 def label_sink(transformation: Any, uid: str, name: str) -> None:
@@ -26,11 +26,8 @@ def label_sink(transformation: Any, uid: str, name: str) -> None:
 
 def label_key(stream: DataStream, uid: str) -> None:
     """Give a uid to the operator that computes the keys of a stream; its name is one that PyFlink looks for."""
-    _label(_unlabelled(_transformation(stream)), uid, None)
-
-
-def _transformation(stream: DataStream) -> Any:
-    return stream._j_data_stream.getTransformation()  # noqa: SLF001 - PyFlink shows it nowhere else
+    last = stream._j_data_stream.getTransformation()  # noqa: SLF001 - PyFlink shows it nowhere else
+    _label(_unlabelled(last), uid, None)
 
 
 def _unlabelled(last: Any) -> list[Any]:

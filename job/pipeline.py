@@ -1,7 +1,7 @@
 """The whole path, top to bottom.
 
-    Kafka ─ records ─▶ parse ─▶ key ─▶ write ─▶ Qdrant
-                         └── refused ──▶ (the same way) ──▶ dead letters ─▶ Kafka
+    Kafka ─ packs ─▶ parse ─▶ key ─▶ write ─▶ Qdrant
+                       └── refused ──▶ (the same way) ──▶ dead letters ─▶ Kafka
 
 Both parse and write are micro-batched: whenever a checkpoint barrier has passed, everything before it is in Qdrant or
 in the dead letters.
@@ -38,8 +38,8 @@ class PipelineOptions:
 
 def build(tables: StreamTableEnvironment, options: PipelineOptions) -> None:
     """Lay the path into the environment."""
-    messages = records(tables, options.source)
-    parcels = micro_batched(messages, ParseStage(options.parse), "parse", PARCEL)
+    packs = records(tables, options.source)
+    parcels = micro_batched(packs, ParseStage(options.parse), "parse", PARCEL)
     keyed = parcels.key_by(write_key_of, Types.STRING())
     label_key(keyed, "key")
     letters = micro_batched(keyed, WriteStage(options.write), "write to Qdrant", LETTER)

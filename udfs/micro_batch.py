@@ -26,7 +26,7 @@ from pyflink.datastream import AsyncDataStream, KeyedProcessFunction, KeyedStrea
 from pyflink.datastream.functions import AsyncFunction
 
 from udfs.batches import OpenBatches
-from udfs.garbage import collect_seldom
+from udfs.memory import spare_memory
 from udfs.watchdog import end_with_task_manager
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Handle(AsyncFunction, Generic[In, Out]):
     def open(self, runtime_context: RuntimeContext) -> None:
         """Open the stage, and prepare this process for its work and its end."""
         end_with_task_manager()
-        collect_seldom()
+        spare_memory()
         metrics = runtime_context.get_metrics_group()
         self._quiet_seconds = QUIET_SECONDS if metrics is None else None
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -1,11 +1,11 @@
-"""The parse stage: raw Kafka records in; parcels of encoded operations, and of dead letters, out."""
+"""The parse stage: packs of raw Kafka records in; parcels of encoded operations, and of dead letters, out."""
 
 from __future__ import annotations
 
 import logging
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyflink.common import Row, Types
 
@@ -69,7 +69,7 @@ class ParseOptions:
     dead_letters: DeadLetterOptions | None
 
 
-class ParseStage(Stage[Any, Row]):
+class ParseStage(Stage[bytes, Row]):
     """Parses records in the order of their partitions, and judges them by the collections they are for.
 
     Args:
@@ -90,18 +90,18 @@ class ParseStage(Stage[Any, Row]):
         logger.info("The parse stage opens with %s", self._options)
         self._intake: Intake | None = None
 
-    def group_of(self, _record: Row) -> str:
+    def group_of(self, _pack: bytes) -> str:
         """Return one group for all: parsing keeps the order of the whole subtask."""
         return ""
 
-    def size_of(self, record: Row) -> tuple[int, int]:
+    def size_of(self, pack: bytes) -> tuple[int, int]:
         """Count the messages and bytes of a pack."""
-        return count_of(record), len(record)
+        return count_of(pack), len(pack)
 
     async def handle(self, _group: str, packs: list[bytes]) -> list[Row]:
         """Return one row per write key, in the layout of `PARCEL`."""
         records = [record for pack in packs for record in records_of(pack)]
-        outcomes = await self._opened().judge([(record[0], record[1]) for record in records])
+        outcomes = await self._opened().judge([(record.key, record.value) for record in records])
         parcels: dict[str, Parcel] = {}
         letters: list[DeadLetter] = []
         for (key, value, topic, partition, offset, headers), outcome in zip(records, outcomes, strict=True):

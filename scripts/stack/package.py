@@ -12,9 +12,10 @@ from scripts.stack.processes import ROOT, StackError
 from scripts.stack.worker_packages import build_environment, build_requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _PACKAGES = ("job", "udfs")
+_ENDINGS = (".py", ".java")
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can tell: file times must not change the bytes
 
 
@@ -23,11 +24,17 @@ def build(target: Path, root: Path = ROOT) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Stored: one version of zlib compresses to other bytes than the next.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for source in sorted(path for package in _PACKAGES for path in (root / package).rglob("*") if path.suffix in (".py", ".java")):
+        for source in sorted(_sources(root)):
             entry = zipfile.ZipInfo(source.relative_to(root).as_posix(), _FIRST_DAY)
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, source.read_bytes())
     return target
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    for package in _PACKAGES:
+        for ending in _ENDINGS:
+            yield from (root / package).rglob(f"*{ending}")
 
 
 _OPTIONS = {

@@ -6,9 +6,10 @@ import asyncio
 import zlib
 from collections import deque
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.metrics import Metrics
+from tests.support.packing import pack_of
 from tests.support.store import NOWHERE, MemoryPoints
 from udfs.core.dead_letters import DeadLetter, LetterRules
 from udfs.core.error_limit import ErrorLimit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from pyflink.common import Row
 
+    from tests.support.packing import KafkaRecord
     from udfs.core.batching import BatchLimits
 
 _QUICK = RetryOptions(Backoff(1e-6, 2e-6))
@@ -37,7 +39,7 @@ class Subtask:
     It must be made and used on one event loop.
     """
 
-    def __init__(self, stage: Stage[Row, Row]) -> None:
+    def __init__(self, stage: Stage[Any, Row]) -> None:
         self._metrics = Metrics()
         self._room = stage.limits.max_batches
         self._collector, self._handler = Collect(stage), Handle(stage)
@@ -46,10 +48,10 @@ class Subtask:
         self._handler.open(context)
         self._queue: deque[asyncio.Task[Iterable[Row]]] = deque()
 
-    async def take(self, record: Row) -> list[Row]:
-        """Take a record, and return what had to leave the queue for it."""
+    async def take(self, item: Row | bytes) -> list[Row]:
+        """Take a pack, or a parcel, and return what had to leave the queue for it."""
         outputs: list[Row] = []
-        for batch in self._collector.process_element(record, None):
+        for batch in self._collector.process_element(item, None):
             while len(self._queue) >= self._room:
                 outputs += await self._queue.popleft()
             self._queue.append(asyncio.create_task(self._handler.async_invoke(batch)))
@@ -101,9 +103,9 @@ class Attempt:
         self._writers = [Subtask(WriteStage(write, lambda _: store)) for _ in range(layout.writers)]
         self.letters: list[DeadLetter] = []
 
-    async def read(self, record: Row, partition: int) -> None:
+    async def read(self, record: KafkaRecord, partition: int) -> None:
         """Bring in one record; each partition has one parser."""
-        await self._write(await self._parsers[partition % len(self._parsers)].take(record))
+        await self._write(await self._parsers[partition % len(self._parsers)].take(pack_of([record])))
         await asyncio.sleep(0)
 
     async def finish_bundle(self) -> None:

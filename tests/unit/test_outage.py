@@ -14,6 +14,7 @@ from pyflink.common import Row
 from tests.support.generated import encoded
 from tests.support.metrics import Metrics
 from tests.support.operations import good
+from tests.support.packing import KafkaRecord, pack_of
 from tests.support.store import NOWHERE, MemoryPoints
 from udfs.core.batching import BatchLimits
 from udfs.core.messages import ParseRules
@@ -168,13 +169,13 @@ WRITE = WriteOptions(NOWHERE, LIMITS, 1, RETRY, dead_letters=None)
 PARCEL = Parcel()
 for operation in encoded([good(1)]):
     PARCEL.add(*operation)
-MESSAGE = Row(None, b'{"collection_name": "docs", "id": 1, "vector": [1, 1]}', "messages", 0, 0, None)
+MESSAGE = KafkaRecord(None, b'{"collection_name": "docs", "id": 1, "vector": [1, 1]}', "messages", 0, 0, {})
 
 
 @pytest.mark.parametrize(
-    ("stage", "record"),
+    ("stage", "item"),
     [
-        pytest.param(ParseStage(PARSE, lambda _connection: Away()), MESSAGE, id="parse"),
+        pytest.param(ParseStage(PARSE, lambda _connection: Away()), pack_of([MESSAGE]), id="parse"),
         pytest.param(
             WriteStage(WRITE, lambda _connection: Away()),
             Row(*KeyedParcel(write_key("docs", 0), 1, PARCEL.to_bytes())),
@@ -182,13 +183,13 @@ MESSAGE = Row(None, b'{"collection_name": "docs", "id": 1, "vector": [1, 1]}', "
         ),
     ],
 )
-def test_both_stages_show_what_was_repeated(stage: Stage[Any, Any], record: Row) -> None:
+def test_both_stages_show_what_was_repeated(stage: Stage[Any, Any], item: Row | bytes) -> None:
     """In Flink's metrics, beside what became of the messages."""
     metrics = Metrics()
 
     async def run() -> None:
         stage.open(metrics)
-        await stage.handle("docs", [record])
+        await stage.handle("docs", [item])
 
     asyncio.run(run())
     assert metrics.gauges["qdrant.retried"]() == 2

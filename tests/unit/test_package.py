@@ -45,20 +45,24 @@ def test_the_zip_depends_on_the_sources_alone(tmp_path: Path) -> None:
 
 
 def test_the_zip_alone_is_enough_to_import_the_job(tmp_path: Path) -> None:
-    """Both packages stand at its root, with all their modules, where `-pyfs` lets Python look for them."""
+    """Both packages stand at its root, where `-pyfs` lets Python look, with all modules and the Java source."""
     package = build(tmp_path / "new" / "job.zip")
     names = zipfile.ZipFile(package).namelist()
     assert sorted(names) == sorted(
-        str(file.relative_to(ROOT)) for name in PACKAGES for file in (ROOT / name).rglob("*.py")
+        str(file.relative_to(ROOT))
+        for name in PACKAGES
+        for file in (ROOT / name).rglob("*")
+        if file.suffix in (".py", ".java")
     )
-    command = [
-        sys.executable,
-        "-c",
-        "import job.durations, udfs.core; print(job.durations.__file__, udfs.core.__file__)",
-    ]
+    program = (
+        "import importlib.resources, job.durations, udfs.core\n"
+        "print(job.durations.__file__, udfs.core.__file__)\n"
+        "print(importlib.resources.files('job').joinpath('PackRecords.java').is_file())"
+    )
+    command = [sys.executable, "-c", program]
     variables = {**os.environ, "PYTHONPATH": str(package)}
     found = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True).stdout
-    assert found.split() == [f"{package}/job/durations.py", f"{package}/udfs/core/__init__.py"]
+    assert found.split() == [f"{package}/job/durations.py", f"{package}/udfs/core/__init__.py", "True"]
 
 
 def test_a_zip_that_cannot_be_written_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyflink.common import Row
 
+from tests.support.packing import KafkaRecord, pack_of
 from tests.support.store import NOWHERE, MemoryPoints
 from udfs.core.batching import BatchLimits
 from udfs.core.dead_letters import DeadLetter, LetterRules
@@ -32,6 +32,8 @@ from udfs.write import WriteOptions, WriteStage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pyflink.common import Row
 
 LANES = 4
 LIMITS = BatchLimits(100, 1 << 20, 8)
@@ -59,16 +61,17 @@ def tombstone(collection: str, point_id: Any) -> Message:
     return Message(json.dumps({"collection_name": collection, "id": point_id}).encode(), None)
 
 
-def records(messages: Sequence[Message], first_offset: int = 0) -> list[Row]:
-    """Return messages as the source hands them on, with a header of their own."""
-    return [
-        Row(key, value, "messages", 3, offset, {"at": str(offset).encode()})
+def packs(messages: Sequence[Message], first_offset: int = 0) -> list[bytes]:
+    """Return messages as the source hands them on, three in a pack, each with a header of its own."""
+    records = [
+        KafkaRecord(key, value, "messages", 3, offset, {"at": str(offset).encode()})
         for offset, (key, value) in enumerate(messages, first_offset)
     ]
+    return [pack_of(records[at : at + 3]) for at in range(0, len(records), 3)]
 
 
-def parsed(store: MemoryPoints, *batches: list[Row], options: ParseOptions = PARSE) -> tuple[ParseStage, list[Row]]:
-    """Handle the batches one after another."""
+def parsed(store: MemoryPoints, *batches: list[bytes], options: ParseOptions = PARSE) -> tuple[ParseStage, list[Row]]:
+    """Handle the batches, each of packs, one after another."""
     stage = ParseStage(options, connect=lambda _connection: store)
 
     async def run() -> list[Row]:
@@ -82,7 +85,7 @@ def test_operations_leave_by_collection_and_lane_in_their_order() -> None:
     """A row has one write key and everything for it; each operation has its id, its place and its bytes."""
     messages = [upsert("docs", 1, 2), tombstone("docs", 1), upsert("other", 1, 3), upsert("docs", 5, 2)]
     messages += [upsert("docs", number, 2) for number in range(20)]
-    stage, rows = parsed(MemoryPoints({"docs": 2, "other": 3}), records(messages, 100))
+    stage, rows = parsed(MemoryPoints({"docs": 2, "other": 3}), packs(messages, 100))
     seen = {}
     for row in rows:
         parcel = KeyedParcel(*row)
@@ -102,7 +105,7 @@ def test_a_refused_message_leaves_as_a_dead_letter_with_everything_it_had() -> N
     """Key, value and headers are there to the byte, and where it stood; its neighbours go their way."""
     bad = Message(b"\xff", b'{"collection_name": "docs", "id": -1}')
     store = MemoryPoints({"docs": 2})
-    _, rows = parsed(store, records([upsert("docs", 1, 2), bad, upsert("docs", 2, 2)], 17))
+    _, rows = parsed(store, packs([upsert("docs", 1, 2), bad, upsert("docs", 2, 2)], 17))
     (row,) = [row for row in rows if collection_of(write_key_of(row)) == DEAD_LETTERS]
     (letter,) = delivered(store, [row])[1]
     assert (letter.key, letter.value, letter.headers["at"]) == (*bad, b"18")
@@ -112,7 +115,7 @@ def test_a_refused_message_leaves_as_a_dead_letter_with_everything_it_had() -> N
 
 def test_dead_letters_use_all_writers() -> None:
     """Those of one batch stay together, those of unlike batches need not meet one writer."""
-    _, rows = parsed(MemoryPoints({}), *(records([Message(None, None)] * 2) for _ in range(100)))
+    _, rows = parsed(MemoryPoints({}), *(packs([Message(None, None)] * 2) for _ in range(100)))
     assert [KeyedParcel(*row).length for row in rows] == [2] * 100
     assert len({write_key_of(row) for row in rows}) == LANES, "by chance, one in 10**12 times"
 
@@ -120,37 +123,23 @@ def test_dead_letters_use_all_writers() -> None:
 def test_large_dead_letters_leave_in_parcels_of_the_size_of_a_batch() -> None:
     """However large the messages are, what travels is no larger than a batch of points."""
     messages = [Message(b"k", b"x" * 400_000)] * 7
-    _, rows = parsed(MemoryPoints({}), records(messages))
+    _, rows = parsed(MemoryPoints({}), packs(messages))
     assert [KeyedParcel(*row).length for row in rows] == [2, 2, 2, 1]
     _, letters = delivered(MemoryPoints({}), rows)
     assert [Message(letter.key, letter.value) for letter in letters] == messages
 
 
-@pytest.mark.parametrize(
-    ("row", "size"),
-    [
-        pytest.param(Row(b"key", b"value", "t", 0, 0, {"ab": b"c", "d": None}), 12, id="everything"),
-        pytest.param(Row(None, None, "t", 0, 0, None), 0, id="nothing"),
-        pytest.param(Row(None, None, "t", 0, 0, {}), 0, id="no headers"),
-    ],
-)
-def test_a_record_counts_with_all_its_bytes(row: Row, size: int) -> None:
-    """Key, value and headers: all of them are held while the batch fills."""
-    assert ParseStage(PARSE).size_of(row) == (1, size)
-
-
-def test_headers_that_are_not_there_are_none() -> None:
-    """A source that has no headers gives null in their place."""
-    store = MemoryPoints({})
-    _, rows = parsed(store, [Row(None, None, "messages", 3, 17, None)])
-    assert delivered(store, rows)[1][0].code == "key-missing"
+def test_a_pack_counts_with_all_its_records_and_bytes() -> None:
+    """Whatever is held while the batch fills, headers too."""
+    (pack,) = packs([Message(b"key", b"value"), Message(None, None)])
+    assert ParseStage(PARSE).size_of(pack) == (2, len(pack))
 
 
 def test_a_point_that_does_not_fit_its_collection_never_leaves() -> None:
     """It is refused where the original is at hand, and the collection is asked for once."""
     store = MemoryPoints({"docs": 2})
     messages = [upsert("docs", 1, 2), upsert("docs", 2, 3), upsert("x", 3, 2), tombstone("x", 4)]
-    _, rows = parsed(store, records(messages))
+    _, rows = parsed(store, packs(messages))
     _, letters = delivered(store, rows)
     assert [letter.code for letter in letters] == ["vector-size", "collection-unknown", "collection-unknown"]
     assert [Message(letter.key, letter.value) for letter in letters] == messages[1:]
@@ -159,7 +148,7 @@ def test_a_point_that_does_not_fit_its_collection_never_leaves() -> None:
 
 def test_without_dead_letters_the_first_refusal_ends_the_job() -> None:
     """The sentence says where the message stands."""
-    batch = records([upsert("docs", 1, 2), upsert("docs", 1, 3), Message(None, None)], 17)
+    batch = packs([upsert("docs", 1, 2), upsert("docs", 1, 3), Message(None, None)], 17)
     with pytest.raises(MessageRefusedError, match="partition 3, offset 18 was refused"):
         parsed(MemoryPoints({"docs": 2}), batch, options=replace(PARSE, dead_letters=None))
 
@@ -168,7 +157,7 @@ def test_too_many_refusals_end_the_job() -> None:
     """When nearly everything is refused, something else is wrong."""
     options = replace(PARSE, dead_letters=replace(LETTERS, limit=ErrorLimit(0.9, 3, 60)))
     with pytest.raises(TooManyRefusedError, match="3 of the last 3 messages were refused"):
-        parsed(MemoryPoints({}), records([Message(None, None)] * 2), records([Message(None, None)]), options=options)
+        parsed(MemoryPoints({}), packs([Message(None, None)] * 2), packs([Message(None, None)]), options=options)
 
 
 def test_a_key_that_is_not_there_ends_the_job_with_a_sentence() -> None:
@@ -177,7 +166,7 @@ def test_a_key_that_is_not_there_ends_the_job_with_a_sentence() -> None:
 
     async def run() -> None:
         stage.open(None)
-        await stage.handle("", records([upsert("docs", 1, 2)]))
+        await stage.handle("", packs([upsert("docs", 1, 2)]))
 
     with pytest.raises(StoreError, match="environment variable NO_SUCH_KEY, which is not set"):
         asyncio.run(run())
@@ -223,8 +212,8 @@ def test_every_message_is_accounted_for_once(
     otherwise only if Qdrant does; and each point is what the newest accepted message made of it.
     """
     store = MemoryPoints(sizes)
-    rows = records(messages)
-    parse, parcels = parsed(store, *(rows[at : at + cut] for at in range(0, len(rows), cut)))
+    batches = packs(messages)
+    parse, parcels = parsed(store, *(batches[at : at + cut] for at in range(0, len(batches), cut)))
     store.sizes = changed
     write, letters = delivered(store, *(parcels[at : at + cut] for at in range(0, len(parcels), cut)))
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyflink.common import Row
 
 from scripts.stack.workload import FORMATS
 from tests.support.faulty import DEATHS, POISON, FaultyPoints, Step, WorkerDiedError, scripts
 from tests.support.generated import several, spellings
+from tests.support.packing import KafkaRecord
 from tests.support.subtask import Attempt, Layout
 from udfs.core.batching import BatchLimits
 
@@ -67,7 +67,7 @@ class Message(NamedTuple):
         """Collection and id."""
         return FORMATS[self.format].collection, self.id
 
-    def record(self, version: int) -> Row:
+    def record(self, version: int) -> KafkaRecord:
         """Return the Kafka record; the version is its offset, too."""
         written = spellings(self.id)
         names = {"collection_name": self.point[0], "id": written[self.spelling % len(written)]}
@@ -76,7 +76,9 @@ class Message(NamedTuple):
         payload = {"version": version, **({POISON: True} if self.kind is Kind.POISON else {})}
         value = None if self.kind is Kind.DELETE else json.dumps({**names, "vector": vector, "payload": payload})
         text = "{" if self.kind is Kind.UNREADABLE else value
-        return Row(json.dumps(names).encode(), text and text.encode(), "messages", self.partition, version, {})
+        return KafkaRecord(
+            json.dumps(names).encode(), text.encode() if text else None, "messages", self.partition, version, {}
+        )
 
 
 class Plan(NamedTuple):

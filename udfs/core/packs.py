@@ -1,7 +1,12 @@
-"""Reads the packs in which Kafka's records cross from Java to Python: many at once, as each crossing has its price.
+"""Reads packs: many records of Kafka in one piece, because every crossing from Java to Python has its price.
 
-A pack is what `job/PackRecords.java` makes, all numbers big-endian: the number of records as int32, then each record as
-`_HEAD` has it, topic, key, value and headers end to end. A length of -1 is a null.
+The layout is that of `job/PackRecords.java`, which makes them. All numbers are big-endian, and the length of a null is
+-1:
+
+    int32 count, then for each record: int32 length of the topic, int32 partition, int64 offset, int32 lengths of key,
+    value and headers; topic, key, value, headers
+
+    headers, for each: int32 length of the name, int32 length of the value; name, value
 """
 
 from __future__ import annotations
@@ -13,16 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _COUNT = Struct(">i")
-# The lengths of topic, key, value and headers stand around partition and offset.
-_HEAD = Struct(">iiqiii")
+_RECORD = Struct(">iiqiii")
 _HEADER = Struct(">ii")
 
 
-class Packed(NamedTuple):
+class PackedRecord(NamedTuple):
     """One record of Kafka.
 
     Attributes:
-        headers: As `headers_of` reads them: hardly anybody asks for them.
+        headers: As `headers_of` reads them; only dead letters need them.
     """
 
     key: bytes | None
@@ -34,41 +38,40 @@ class Packed(NamedTuple):
 
 
 def count_of(pack: bytes) -> int:
-    """Return how many records are in the pack."""
+    """Return how many records there are in the pack."""
     return int(_COUNT.unpack_from(pack)[0])
 
 
-def records_of(pack: bytes) -> Iterator[Packed]:
-    """Yield the records of a pack in their order."""
-    at, end = _COUNT.size, len(pack)
-    unpack, size = _HEAD.unpack_from, _HEAD.size
+def records_of(pack: bytes) -> Iterator[PackedRecord]:
+    """Yield the records of the pack in their order."""
     topics: dict[bytes, str] = {}
-    while at < end:
-        topic_size, partition, offset, key_size, value_size, headers_size = unpack(pack, at)
-        at += size
-        name = pack[at : at + topic_size]
-        topic = topics.get(name) or topics.setdefault(name, name.decode())
-        at += topic_size
-        key = value = None
-        if key_size >= 0:
-            key = pack[at : at + key_size]
-            at += key_size
-        if value_size >= 0:
-            value = pack[at : at + value_size]
-            at += value_size
-        yield Packed(key, value, topic, partition, offset, pack[at : at + headers_size])
-        at += headers_size
+    at = _COUNT.size
+    while at < len(pack):
+        topic_size, partition, offset, key_size, value_size, headers_size = _RECORD.unpack_from(pack, at)
+        key_at = at + _RECORD.size + topic_size
+        value_at = key_at + max(key_size, 0)
+        headers_at = value_at + max(value_size, 0)
+        topic = pack[at + _RECORD.size : key_at]
+        yield PackedRecord(
+            None if key_size < 0 else pack[key_at:value_at],
+            None if value_size < 0 else pack[value_at:headers_at],
+            topics.get(topic) or topics.setdefault(topic, topic.decode()),
+            partition,
+            offset,
+            pack[headers_at : headers_at + headers_size],
+        )
+        at = headers_at + headers_size
 
 
 def headers_of(packed: bytes) -> dict[str, bytes | None]:
-    """Return the headers of a record by their names."""
+    """Return the values of a record's headers by their names."""
     headers: dict[str, bytes | None] = {}
     at = 0
     while at < len(packed):
-        name_size, text_size = _HEADER.unpack_from(packed, at)
-        at += _HEADER.size
-        name = packed[at : at + name_size].decode()
-        at += name_size
-        headers[name] = None if text_size < 0 else packed[at : at + text_size]
-        at += max(text_size, 0)
+        name_size, value_size = _HEADER.unpack_from(packed, at)
+        value_at = at + _HEADER.size + name_size
+        end = value_at + max(value_size, 0)
+        name = packed[at + _HEADER.size : value_at].decode()
+        headers[name] = None if value_size < 0 else packed[value_at:end]
+        at = end
     return headers

@@ -16,6 +16,7 @@ from job import environment
 from job.kafka import records
 from udfs import micro_batch
 from udfs.core.batching import BatchLimits
+from udfs.core.packs import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,22 +33,22 @@ OPTIONS = {
 }
 
 
-class Failing(micro_batch.Stage[Any, int]):
-    """Makes a batch of each record and fails at the one whose key is `bad`."""
+class Failing(micro_batch.Stage[bytes, int]):
+    """Makes a batch of each record, all of which are larger than a pack, and fails at the one whose key is `bad`."""
 
     limits = BatchLimits(max_count=1, max_bytes=1000, max_batches=64, max_bytes_under_way=1000)
 
-    def group_of(self, _record: Any) -> str:
+    def group_of(self, _pack: bytes) -> str:
         """Return one group for all."""
         return ""
 
-    def size_of(self, _record: Any) -> tuple[int, int]:
+    def size_of(self, _pack: bytes) -> tuple[int, int]:
         """Count one message, which fills a batch."""
         return 1, 1
 
-    async def handle(self, _group: str, items: list[Any]) -> Iterable[int]:
+    async def handle(self, _group: str, items: list[bytes]) -> Iterable[int]:
         """Fail, or return nothing."""
-        if items[0][0] == b"bad":
+        if any(record.key == b"bad" for pack in items for record in records_of(pack)):
             raise ValueError("the last record is bad")
         return []
 

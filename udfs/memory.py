@@ -1,0 +1,34 @@
+"""Keeps a worker from spending its time on memory: Python's collector and the C library took a third of it."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+
+from udfs.watchdog import is_worker
+
+# Objects that must be made, and not be freed by their own counts, before the collector of cycles looks; 700 by Python's
+# default. A batch is some ten thousand of them, and none of those is part of a cycle.
+YOUNG = 100_000
+
+# By glibc's mallopt(3): what the numbers of its options are, and their values here. By default each buffer of some
+# hundred kilobytes may be asked of the system, page by page, and given back when it is freed; and so may the end of the
+# heap. Beam's channels make a few for every batch.
+_M_TRIM_THRESHOLD, KEPT_AT_THE_END = -1, 64 * 2**20
+_M_MMAP_THRESHOLD, FROM_THE_HEAP = -3, 32 * 2**20  # the most that glibc takes
+
+
+def spare_memory() -> None:
+    """Let Python look for cycles, and the C library return memory, seldom.
+
+    What is there by now, the modules of Flink, Beam and this job, is never looked at again. Does nothing outside a
+    Python worker process; the C library's part does nothing where that is not glibc.
+    """
+    if is_worker():
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(YOUNG)
+        set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+        if set_option is not None:
+            set_option(_M_TRIM_THRESHOLD, KEPT_AT_THE_END)
+            set_option(_M_MMAP_THRESHOLD, FROM_THE_HEAP)
