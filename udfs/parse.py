@@ -111,7 +111,9 @@ class ParseStage(Stage[bytes, Row]):
                 continue
             write_to = write_key(outcome.collection, lane_of(outcome.id, self._options.lanes))
             point = encode_upsert(outcome) if isinstance(outcome, Upsert) else None
-            parcels.setdefault(write_to, Parcel()).add(outcome.id, point, (topic, partition, offset))
+            if write_to not in parcels:
+                parcels[write_to] = Parcel()
+            parcels[write_to].add(outcome.id, point, (topic, partition, offset))
         self._dead_letters.check(len(records), len(letters))
         self._account.add(read=len(records))
         return [*_rows(parcels), *self._rows_of_letters(letters)]

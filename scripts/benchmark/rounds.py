@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.benchmark.contestants import CONTESTANTS, Arena
 from scripts.benchmark.feeder import TOPIC, Feeder
 from scripts.benchmark.growth import measure_growth
-from scripts.benchmark.job_runner import running_job
+from scripts.benchmark.job_runner import USUAL, running_job
 from scripts.benchmark.latency import SETTINGS, measure_latency
 from scripts.benchmark.measure import DRY_SHARE, PointsCounter, Processes, Window, measured, watch
 from scripts.benchmark.preload import create_collections, preloaded, topic_of
@@ -35,7 +35,12 @@ _MARGIN_SECONDS = 5  # until consumers have joined their group
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, and for how long."""
+    """What is measured, and for how long.
+
+    Attributes:
+        job_warm_up: Seconds left out before the job is measured, if more than for the others: Java compiles for a
+            minute on a machine that has other work.
+    """
 
     cells: tuple[str, ...]
     rounds: int
@@ -43,6 +48,7 @@ class Plan:
     warm_up: float
     latency_cells: tuple[str, ...]
     latency_seconds: float
+    job_warm_up: float = 0
     slots: int = 2
     contestants: tuple[str, ...] = tuple(CONTESTANTS)
     growth_cells: tuple[str, ...] = ()
@@ -55,6 +61,10 @@ class Plan:
     def messages_for(self, workload: Workload) -> int:
         """Return how many messages no contestant is expected to move in a run."""
         return round(workload.per_second * (self.warm_up + self.seconds + _MARGIN_SECONDS) / DRY_SHARE)
+
+    def warm_up_of(self, contestant: str) -> float:
+        """Return how many seconds of it are left out."""
+        return max(self.warm_up, self.job_warm_up) if contestant == "job" else self.warm_up
 
     def contestants_of(self, workload: Workload) -> list[str]:
         """Return who takes part in a cell."""
@@ -86,14 +96,16 @@ class Bench:
 
     def latency(self, workload: Workload) -> Iterator[Latency]:
         """Yield what the job's latency is with each of the settings, on one cluster."""
-        with FlinkCluster(slots=self.plan.slots) as cluster:
+        with FlinkCluster(slots=self.plan.slots, config=USUAL) as cluster:
             for name, settings in SETTINGS.items():
                 with (
                     topic_of(self.kafka, f"bench-latency-{secrets.token_hex(3)}") as topic,
                     self._arena(workload, topic) as arena,
                     running_job(arena, settings, cluster) as job,
                 ):
-                    latency = measure_latency(arena, name, self.plan.warm_up, self.plan.latency_seconds, job.check)
+                    latency = measure_latency(
+                        arena, name, self.plan.warm_up_of("job"), self.plan.latency_seconds, job.check
+                    )
                     job.checkpoints()
                 times = ", ".join(f"{key} {latency.percentile(of) * 1000:.0f} ms" for key, of in PERCENTILES.items())
                 self.say(f"{workload.name}, latency with {name} settings: {times}")
@@ -116,7 +128,8 @@ class Bench:
 
     def _run(self, name: str, workload: Workload, messages: Preloaded) -> Run:
         contestant = CONTESTANTS[name]
-        window = Window(self.plan.warm_up, self.plan.seconds, None if contestant.adds_only else messages.messages)
+        preloaded_messages = None if contestant.adds_only else messages.messages
+        window = Window(self.plan.warm_up_of(name), self.plan.seconds, preloaded_messages)
         with ExitStack() as stack:
             arena = stack.enter_context(self._arena(workload, messages.topic))
             counter = stack.enter_context(closing(PointsCounter(arena.qdrant.rest_url)))
