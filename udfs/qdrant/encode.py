@@ -1,18 +1,63 @@
-"""Turns points into the bytes of Qdrant's own protobuf messages, without touching a float twice."""
+"""Turns points into the bytes of Qdrant's own protobuf messages, without touching a float twice.
+
+The wire format is written by hand, since protobuf's objects, which are serialised and dropped at once, were most of the
+work: a point of 128 dimensions with five members of payload takes 3.4 µs and took 7.5, one of 768 dimensions 4.0 and
+8.2, a sparse one of 100 indices 8.6 and 12. That protobuf would write the same is a property, see
+tests/unit/test_encode.py.
+"""
 
 from __future__ import annotations
 
+import struct
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.wrappers_pb2 import BytesValue
+from google.protobuf.descriptor import FieldDescriptor as Field
 from qdrant_client import grpc
 
-from udfs.core.vectors import Dense, Sparse, Vector
+from udfs.core.payloads import MAX_INTEGER, MIN_INTEGER
+from udfs.core.vectors import Dense, Multi, Sparse
+from udfs.qdrant.wire import STRING, VARINTS, Heads, Keys, sized, tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from udfs.core.operations import PointId, Upsert
+    from udfs.core.vectors import Vector
+
+# Tags, and heads by the bytes that follow them. Vectors and payload values begin with their own length, as `sized`.
+_POINT = Heads(tag_of(grpc.UpsertPoints, "points"))
+_ID = tag_of(grpc.PointStruct, "id")
+_NUM = tag_of(grpc.PointId, "num", Field.TYPE_UINT64)
+_UUID = Heads(_ID, tag_of(grpc.PointId, "uuid", STRING))
+_PAYLOAD = Heads(tag_of(grpc.PointStruct, "payload"))
+
+_VECTORS = tag_of(grpc.PointStruct, "vectors")
+_ALONE = Heads(_VECTORS)
+_UNNAMED = tag_of(grpc.Vectors, "vector")
+_NAMED = Heads(_VECTORS, tag_of(grpc.Vectors, "vectors"))
+_BY_NAME = Heads(tag_of(grpc.NamedVectors, "vectors"))
+_FLOATS = tag_of(grpc.DenseVector, "data", Field.TYPE_FLOAT)
+_DENSE = Heads(b"", tag_of(grpc.Vector, "dense"), _FLOATS)
+_SPARSE = Heads(b"", tag_of(grpc.Vector, "sparse"))
+_WEIGHTS = Heads(tag_of(grpc.SparseVector, "values", Field.TYPE_FLOAT))
+_MULTI = Heads(b"", tag_of(grpc.Vector, "multi_dense"))
+_ROW = Heads(tag_of(grpc.MultiDenseVector, "vectors"), _FLOATS)
+
+_STRING = Heads(b"", tag_of(grpc.Value, "string_value", STRING))
+_INTEGER = tag_of(grpc.Value, "integer_value", Field.TYPE_INT64)
+_DOUBLE = tag_of(grpc.Value, "double_value", Field.TYPE_DOUBLE)
+_BOOL = tag_of(grpc.Value, "bool_value", Field.TYPE_BOOL)
+_BOOLS = {item: sized(_BOOL + VARINTS[item]) for item in (False, True)}
+_NULL = sized(tag_of(grpc.Value, "null_value", Field.TYPE_ENUM) + VARINTS[grpc.NULL_VALUE])
+_STRUCT = Heads(b"", tag_of(grpc.Value, "struct_value"))
+_MEMBER = Heads(tag_of(grpc.Struct, "fields"))
+_LIST = Heads(b"", tag_of(grpc.Value, "list_value"))
+_ITEM = tag_of(grpc.ListValue, "values")
+
+_KEYS = Keys(grpc.Struct.FieldsEntry)  # entries of all maps have the same two tags
+_BEFORE_DOUBLE = VARINTS[len(_DOUBLE) + 8] + _DOUBLE
+_pack_double = struct.Struct(f"<{len(_BEFORE_DOUBLE)}sd").pack
 
 
 def encode_point_id(point_id: PointId) -> grpc.PointId:
@@ -25,12 +70,8 @@ def encode_upsert(upsert: Upsert) -> bytes:
 
     So it is never decoded again on its way: see `join_upserts`.
     """
-    request = grpc.UpsertPoints()
-    point = request.points.add(id=encode_point_id(upsert.id))
-    for name, item in upsert.payload.items():
-        _set_value(point.payload[name], item)
-    _set_vectors(point.vectors, upsert.vectors)
-    return request.SerializeToString()
+    point = b"".join((_id(upsert.id), _entries(_PAYLOAD, upsert.payload), _vectors(upsert.vectors)))
+    return _POINT[len(point)] + point
 
 
 def join_upserts(collection: str, upserts: Iterable[bytes]) -> bytes:
@@ -43,54 +84,86 @@ def join_upserts(collection: str, upserts: Iterable[bytes]) -> bytes:
     return b"".join((head, *upserts))
 
 
-def _set_vectors(target: grpc.Vectors, vectors: Mapping[str, Vector]) -> None:
+def _id(point_id: PointId) -> bytes:
+    if isinstance(point_id, int):
+        return _ID + sized(_NUM + VARINTS[point_id])
+    uuid = point_id.encode()
+    return _UUID[len(uuid)] + uuid
+
+
+def _vectors(vectors: Mapping[str, Vector]) -> bytes:
     # By itself, the server takes no sparse vector: "Sparse vector must be named", if only by the empty name.
-    if vectors.keys() == {""} and not isinstance(vectors[""], Sparse):
-        _set_vector(target.vector, vectors[""])
-        return
+    if len(vectors) == 1 and "" in vectors and not isinstance(vectors[""], Sparse):
+        vector = _UNNAMED + _WRITERS[type(vectors[""])](vectors[""])
+        return _ALONE[len(vector)] + vector
     # A point without vectors has an empty map of them: without any map the server answers "Expected some vectors".
-    target.vectors.SetInParent()
-    for name, vector in vectors.items():
-        _set_vector(target.vectors.vectors[name], vector)
+    named = _entries(_BY_NAME, vectors)
+    return _NAMED[len(named)] + named
 
 
-def _set_vector(target: grpc.Vector, vector: Vector) -> None:
-    if isinstance(vector, Dense):
-        target.dense.MergeFromString(_floats(vector.packed))
-    elif isinstance(vector, Sparse):
-        target.sparse.MergeFromString(_floats(vector.packed))
-        target.sparse.indices.extend(vector.indices)
-    else:
-        for row in vector.rows:
-            target.multi_dense.vectors.add().MergeFromString(_floats(row))
+def _entries(heads: Heads, items: Mapping[str, Any]) -> bytes:
+    pieces: list[bytes] = []
+    for name, item in items.items():
+        key, value = _KEYS[name], _WRITERS[type(item)](item)
+        pieces += (heads[len(key) + len(value)], key, value)
+    return b"".join(pieces)
 
 
-def _floats(packed: bytes) -> bytes:
-    """Return ``DenseVector``, or the values of ``SparseVector``, from packed floats.
-
-    On the wire a packed ``repeated float`` and a ``bytes`` field look alike, and both are field 1. Adding the floats
-    one by one takes 100 µs at 768 dimensions, ten times as long as parsing these bytes.
-    """
-    return BytesValue(value=packed).SerializeToString()
+def _dense(vector: Dense) -> bytes:
+    return _DENSE[len(vector.packed)] + vector.packed
 
 
-def _set_value(target: grpc.Value, item: Any) -> None:
-    kind = type(item)
-    if kind is str:
-        target.string_value = item
-    elif kind is bool:
-        target.bool_value = item
-    elif kind is int:
-        target.integer_value = item
-    elif kind is float:
-        target.double_value = item
-    elif kind is dict:
-        target.struct_value.SetInParent()
-        for name, child in item.items():
-            _set_value(target.struct_value.fields[name], child)
-    elif kind is list:
-        target.list_value.SetInParent()
-        for child in item:
-            _set_value(target.list_value.values.add(), child)
-    else:
-        target.null_value = grpc.NULL_VALUE
+def _sparse(vector: Sparse) -> bytes:
+    # A table of varints, joined, is no faster than protobuf, which refuses what is no index.
+    indices = grpc.SparseVector(indices=vector.indices).SerializeToString()
+    body = _WEIGHTS[len(vector.packed)] + vector.packed + indices if vector.packed else indices
+    return _SPARSE[len(body)] + body
+
+
+def _multi(vector: Multi) -> bytes:
+    rows = b"".join([_ROW[len(row)] + row for row in vector.rows])
+    return _MULTI[len(rows)] + rows
+
+
+def _string(item: str) -> bytes:
+    text = item.encode()
+    return _STRING[len(text)] + text
+
+
+def _integer(item: int) -> bytes:
+    if not MIN_INTEGER <= item <= MAX_INTEGER:
+        raise ValueError(f"Value out of range: {item}")
+    return sized(_INTEGER + VARINTS[item if item >= 0 else item + 2**64])
+
+
+def _double(item: float) -> bytes:
+    return _pack_double(_BEFORE_DOUBLE, item)
+
+
+def _object(item: dict[str, Any]) -> bytes:
+    members = _entries(_MEMBER, item)
+    return _STRUCT[len(members)] + members
+
+
+def _list(items: list[Any]) -> bytes:
+    values = b"".join([_ITEM + _WRITERS[type(item)](item) for item in items])
+    return _LIST[len(values)] + values
+
+
+def _null(_: None) -> bytes:
+    return _NULL
+
+
+# Writes a vector, or a value of a payload, which has no other types: it was JSON.
+_WRITERS: dict[type, Callable[[Any], bytes]] = {
+    Dense: _dense,
+    Sparse: _sparse,
+    Multi: _multi,
+    str: _string,
+    bool: _BOOLS.__getitem__,
+    int: _integer,
+    float: _double,
+    dict: _object,
+    list: _list,
+    NoneType: _null,
+}
