@@ -199,7 +199,9 @@ class Settings(BaseModel):
         "python.fn-execution.bundle.time", "How often unfilled batches are written.", "300 ms"
     )
     bundle_size: Count = _setting(
-        "python.fn-execution.bundle.size", "Messages after which batches are written even if not full.", "10000"
+        "python.fn-execution.bundle.size",
+        "Packs, of up to 500 messages each, after which batches are written even if not full.",
+        "10000",
     )
     flink: dict[str, str] = _setting("flink.*", "Any other option of Flink, handed on as with `flink run -D`.", {})
     kafka_connector_jar: Annotated[FilePath, AfterValidator(Path.absolute)] | None = _setting(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from udfs.core.messages import ParseRules, parse_message
+from udfs.core.messages import ParseRules, parse_messages
 from udfs.core.operations import Upsert
 from udfs.core.refusals import Refusal
 from udfs.core.schemas import fault_of
@@ -38,9 +38,9 @@ class Intake:
         self._describe = describe
         self._schemas: dict[str, Schema | Refusal] = {}
 
-    async def judge(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> Sequence[Operation | Refusal]:
+    async def judge(self, records: Sequence[tuple[bytes | None, bytes | None]]) -> Sequence[Operation | Refusal]:
         """Return for each key and value what the record asks for, or why it is refused."""
-        outcomes = [parse_message(key, value, self._rules) for key, value in records]
+        outcomes = parse_messages(records, self._rules)
         if self._describe is None:
             return outcomes
         asked = await self._ask(self._describe, outcomes, self._schemas.keys())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaException
 
 from scripts.benchmark.plain_consumer import BATCH, read_options, subscribed
-from udfs.core.messages import ParseRules, parse_message
+from udfs.core.messages import ParseRules, parse_messages
 from udfs.core.operations import Upsert
 from udfs.core.refusals import Refusal
 from udfs.qdrant.client import PointsClient
@@ -53,11 +53,13 @@ async def consume(options: argparse.Namespace) -> None:
 
 def read(messages: Iterable[Any]) -> Operations:
     """Return the last operation on each id, encoded, by collection."""
-    operations: Operations = defaultdict(dict)
+    records: list[tuple[bytes | None, bytes | None]] = []
     for message in messages:
         if message.error():
             raise KafkaException(message.error())
-        operation = parse_message(message.key(), message.value(), _RULES)
+        records.append((message.key(), message.value()))
+    operations: Operations = defaultdict(dict)
+    for operation in parse_messages(records, _RULES):
         if isinstance(operation, Refusal):
             raise TypeError(operation.reason)
         point = encode_upsert(operation) if isinstance(operation, Upsert) else None

@@ -16,7 +16,7 @@ def test_the_tables_of_readme_are_those_of_the_code() -> None:
 def test_a_table_that_is_out_of_date_is_put_right() -> None:
     """Whatever stands between the marks is replaced, and nothing else."""
     text = README.read_text(encoding="utf-8")
-    assert with_tables(text.replace("| `lanes` |", "| `lane` |").replace("`id-uuid`", "`uuid`")) == text
+    assert with_tables(text.replace("| `job.name` |", "| `job` |").replace("`id-uuid`", "`uuid`")) == text
 
 
 def test_lost_marks_are_noticed() -> None:

@@ -16,7 +16,9 @@ from udfs.core.refusals import Refusal, RefusedError, refused, shown
 from udfs.core.vectors import read_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from udfs.core.quick import Quick
 
 # Python's own reader recurses, and gives up somewhere below 1,000 levels in some versions; orjson reads 1,024.
 _MAX_EXACT_LEVELS = 200
@@ -50,9 +52,21 @@ def parse_message(key: bytes | None, value: bytes | None, rules: ParseRules) -> 
 
     A record without a value is a tombstone: it deletes the point that its key names.
     """
+    return _parse(key, value, rules, None)
+
+
+def parse_messages(
+    records: Sequence[tuple[bytes | None, bytes | None]], rules: ParseRules
+) -> list[Upsert | Delete | Refusal]:
+    """Return for each key and value what `parse_message` does, in less time."""
+    quickly = read_quickly(value or b"" for _, value in records)
+    return [_parse(key, value, rules, quick) for (key, value), quick in zip(records, quickly, strict=True)]
+
+
+def _parse(key: bytes | None, value: bytes | None, rules: ParseRules, quick: Quick | None) -> Upsert | Delete | Refusal:
     try:
         _check_size(key, value, rules.max_record_bytes)
-        return _read_delete(key, rules) if value is None else _read_upsert(value, rules)
+        return _read_delete(key, rules) if value is None else _read_upsert(value, rules, quick)
     except RefusedError as error:
         return error.refusal
 
@@ -65,8 +79,7 @@ def _check_size(key: bytes | None, value: bytes | None, max_bytes: int) -> None:
         )
 
 
-def _read_upsert(text: bytes, rules: ParseRules) -> Upsert:
-    quick = read_quickly(text)
+def _read_upsert(text: bytes, rules: ParseRules, quick: Quick | None) -> Upsert:
     message = quick.fields if quick else _read_object(text, "value")
     return Upsert(
         _read_collection(message, "collection_name", rules),

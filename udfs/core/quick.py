@@ -1,27 +1,45 @@
-"""Reads long messages without making a Python object of each number: at 1,536 dimensions that is most of parsing.
+"""Reads the long lists of numbers of many messages at once: one by one, they would be most of the work of parsing.
 
 It answers only where it is sure that the exact reader would say the same, and has no words for what is wrong: whatever
-is unusual is left to `udfs.core.messages`. That the two agree is a property, see tests/unit/test_quick.py.
+is unusual is left to `udfs.core.messages`. That the two agree is a property, see tests/unit/core/test_quick.py.
+
+Long lists are cut out, and strings that nobody can guess, placeholders, put there. orjson reads the short rest of each
+message, and `udfs.core.lists` what was cut out of all of them. This is the same as to read the message, because
+
+- a placeholder is read as a whole string only if its own quotes opened and closed it. So it is a value of the rest, and
+  JSON allows a list wherever it allows a string: with its list there, the message is as valid, and says the same;
+- each must be found where a vector has numbers or indices, or the message is not read so. Then none stands within a
+  string, in the payload, in a member that nobody reads, or in one that another of the same name overrides.
 """
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import orjson
-from simdjson import Array, Object, Parser
 
-from udfs.core.vectors import FLOAT_BYTES, Dense, Multi, Sparse, read_indices
+from udfs.core.lists import UnsureError, read_numbers, read_unlike_indices
+from udfs.core.vectors import FLOAT_BYTES, Dense, Multi, Sparse, read_indices, read_vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from udfs.core.vectors import Vector
 
-# Below, orjson and a float at a time take as long. Above, simdjson's memory would be many times the message's.
-MIN_BYTES = 4 * 1024
-MAX_BYTES = 1024 * 1024
-# For more numbers numpy lets go of Python's lock, and other threads are slower to give it back than the work takes.
-_UNDER_LOCK = 500
+# orjson is faster with a shorter list of numbers, but not with indices, which are looked at one by one: a compromise.
+_MIN_LIST_BYTES = 400
+# Above, simdjson's memory would be many times the message's.
+_MAX_BYTES = 1024 * 1024
+# So much is read at once; more is not faster.
+_CHUNK_BYTES = 128 * 1024
+
+# One for each list of a chunk. They are told apart, as members do not keep their order if a name comes twice.
+_PLACES = {f"{token}{number}": number for token in [secrets.token_hex(16)] for number in range(2048)}
+_PLACEHOLDERS = [b'"%b"' % place.encode() for place in _PLACES]
+
+# Words in brackets, in a string, stay there.
+_BEGINNINGS = b"-0123456789 \t\r\n"
 
 
 class Quick(NamedTuple):
@@ -36,103 +54,154 @@ class Quick(NamedTuple):
     vectors: dict[str, Vector]
 
 
-class _UnsureError(ValueError):
-    """The exact reader has to look at it."""
+class _Lists(NamedTuple):
+    """The lists of a chunk by their placeholders: their texts, and later what they say."""
+
+    numbers: dict[str, bytes]
+    indices: dict[str, Any]
 
 
-def read_quickly(text: bytes) -> Quick | None:
-    """Return the fields and vectors of a message, or None if the exact reader has to look at it."""
-    if not (MIN_BYTES <= len(text) <= MAX_BYTES and text.startswith(b"{")):
-        return None
+def read_quickly(texts: Iterable[bytes]) -> list[Quick | None]:
+    """Return the fields and vectors of each message, or None if the exact reader has to look at it."""
+    return [quick for chunk in _chunks(texts) for quick in _read(chunk)]
+
+
+def _chunks(texts: Iterable[bytes]) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += len(text)
+        if size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    yield chunk
+
+
+def _read(texts: Sequence[bytes]) -> list[Quick | None]:
+    lists = _Lists({}, {})
+    messages = [_lift(text, lists) for text in texts]
     try:
-        return _read(text)
-    # The first is ours, too, the next three are simdjson's, by the kind of fault, and the last is numpy's.
-    except (ValueError, LookupError, TypeError, RuntimeError, FloatingPointError):
+        numbers = dict(zip(lists.numbers, read_numbers([*lists.numbers.values()]), strict=True))
+        indices = dict(zip(lists.indices, read_unlike_indices([*lists.indices.values()]), strict=True))
+    except UnsureError:
+        # Only those with such a list are left to the exact reader.
+        return [quick for text in texts for quick in _read([text])] if len(texts) > 1 else [None]
+    lists = _Lists(numbers, indices)
+    return [_quick(message, lists) if message else None for message in messages]
+
+
+def _lift(text: bytes, lists: _Lists) -> dict[str, Any] | None:
+    """Return a message with placeholders, and add what they stand for; None if it is not to be read quickly."""
+    first = len(lists.numbers) + len(lists.indices)
+    spans = _spans(text)[: len(_PLACES) - first] if len(text) <= _MAX_BYTES else []
+    try:
+        return _lift_these(spans, text, first, lists) if spans else None
+    except ValueError:  # orjson's
         return None
 
 
-def _read(text: bytes) -> Quick:
-    message = _members(Parser().parse(text))
-    vectors = _read_vectors(message.pop("vector", None))
-    fields = {name: _plain(value) for name, value in message.items()}
-    if _brackets(text) != sum(map(_brackets_of, vectors.values())) + orjson.dumps(fields).count(b"["):
-        raise _UnsureError
-    return Quick(fields, vectors)
+def _spans(text: bytes) -> list[tuple[int, int]]:
+    """Return where lists stand that are long, have no list or string in them, and seem to be of numbers."""
+    spans = []
+    after, end = 0, text.find(b"]")
+    while end >= 0:
+        if end - after >= _MIN_LIST_BYTES:
+            start = text.rfind(b"[", after, end)
+            is_long = start >= 0 and end - start >= _MIN_LIST_BYTES
+            if is_long and text[start + 1] in _BEGINNINGS and text.find(b'"', start, end) < 0:
+                spans.append((start, end + 1))
+        after = end + 1
+        end = text.find(b"]", after)
+    return spans
 
 
-def _brackets(text: bytes) -> int:
-    """Count what opens lists, and the same in strings.
-
-    simdjson flattens lists within a list of numbers. Where every bracket belongs to a list that was read as one, or to
-    a string, there was nothing to flatten.
-    """
-    if b"\\" in text and b"\\u005" in text:  # perhaps a bracket in a string that is not one in the text
-        raise _UnsureError
-    return text.count(b"[")
-
-
-def _brackets_of(vector: Vector) -> int:
-    if isinstance(vector, Multi):
-        return 1 + len(vector.rows)
-    return 2 if isinstance(vector, Sparse) else 1
-
-
-def _members(value: object) -> dict[str, Any]:
-    """Return what an object has by name; unsure where simdjson would find another: the first, or up to a NUL."""
-    if not isinstance(value, Object):
-        raise _UnsureError
-    names = list(value)
-    if len({*names}) < len(names) or any("\0" in name for name in names):
-        raise _UnsureError
-    return {name: value[name] for name in names}
+def _lift_these(spans: list[tuple[int, int]], text: bytes, first: int, lists: _Lists) -> dict[str, Any] | None:
+    message: dict[str, Any] = orjson.loads(_rest(text, spans, first))
+    if type(message) is not dict:
+        return None
+    vector = message.get("vector")
+    if type(vector) is str and vector in _PLACES and len(spans) == 1:  # as `_places` would find, but most are so
+        lists.numbers[vector] = text[spans[0][0] : spans[0][1]]
+        return message
+    numbers, indices = _places(vector)
+    if len(numbers) + len(indices) < len(spans):
+        # The others stand in the payload, say: there they stay.
+        found = [spans[_PLACES[place] - first] for place in numbers + indices]
+        return _lift_these(sorted(found), text, first, lists) if found else None
+    for places, texts in (numbers, lists.numbers), (indices, lists.indices):
+        for place in places:
+            start, end = spans[_PLACES[place] - first]
+            texts[place] = text[start:end]
+    return message
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Object):
-        return value.as_dict()
-    return value.as_list() if isinstance(value, Array) else value
+def _rest(text: bytes, spans: list[tuple[int, int]], first: int) -> bytes:
+    parts, after = [b""], 0
+    for number, (start, end) in enumerate(spans, first):
+        parts += (text[after:start], _PLACEHOLDERS[number])
+        after = end
+    parts.append(text[after:])
+    return b"".join(parts)
 
 
-def _read_vectors(value: object) -> dict[str, Vector]:
-    if value is None:
-        return {}
-    if isinstance(value, Array):
-        return {"": _read_list(value)}
-    return {name: _read_named(vector) for name, vector in _members(value).items()}
+def _places(vector: object) -> tuple[list[str], list[str]]:
+    """Return the placeholders that stand where a vector has numbers, and those where it has indices."""
+    numbers: list[Any] = []
+    indices: list[Any] = []
+    for value in vector.values() if isinstance(vector, dict) else (vector,):
+        if isinstance(value, dict):
+            numbers.append(value.get("values"))
+            indices.append(value.get("indices"))
+        else:
+            numbers += value if isinstance(value, list) else [value]
+    return _only_places(numbers), _only_places(indices)
 
 
-def _read_named(value: object) -> Vector:
-    return _read_list(value) if isinstance(value, Array) else _read_sparse(_members(value))
+def _only_places(values: list[Any]) -> list[str]:
+    return [value for value in values if type(value) is str and value in _PLACES]
 
 
-def _read_list(value: Array) -> Dense | Multi:
-    packed = _packed(value)
-    if not packed:
-        raise _UnsureError
-    if not isinstance(value[0], Array):
-        return Dense(packed)
-    if any(len(_list(row)) * len(value) * FLOAT_BYTES != len(packed) for row in value):
-        raise _UnsureError
-    size = len(packed) // len(value)
-    return Multi(tuple(packed[at : at + size] for at in range(0, len(packed), size)))
+def _quick(message: dict[str, Any], lists: _Lists) -> Quick | None:
+    vector = message.pop("vector")
+    if type(vector) is str and vector in lists.numbers:
+        return Quick(message, {"": Dense(lists.numbers[vector])})
+    named = vector if isinstance(vector, dict) else {"": vector}
+    try:
+        return Quick(message, {name: _vector(value, lists) for name, value in named.items()})
+    except (ValueError, LookupError):  # ours or that of `udfs.core.vectors`, and a string that is no placeholder
+        return None
 
 
-def _read_sparse(value: dict[str, Any]) -> Sparse:
-    indices = read_indices("indices", _list(value.get("indices")).as_list())
-    packed = _packed(_list(value.get("values")))
-    if len(packed) != FLOAT_BYTES * len(indices):
-        raise _UnsureError
-    return Sparse(indices, packed)
+def _vector(value: object, lists: _Lists) -> Vector:
+    if isinstance(value, str):
+        return Dense(lists.numbers[value])
+    if isinstance(value, dict) and _only_places([*value.values()]):
+        return _sparse(value.get("indices"), value.get("values"), lists)
+    if isinstance(value, list) and _only_places(value):
+        return _multi(value, lists)
+    return read_vectors({"": value})[""]
 
 
-def _list(value: object) -> Array:
-    if not isinstance(value, Array):
-        raise _UnsureError
-    return value
+def _sparse(indices: object, values: object, lists: _Lists) -> Sparse:
+    read = read_indices("", indices) if isinstance(indices, list) else lists.indices[str(indices)]
+    packed = _row(values, lists)
+    if len(packed) != FLOAT_BYTES * len(read):
+        raise UnsureError
+    return Sparse(read, packed)
 
 
-def _packed(value: Array) -> bytes:
-    """Return a list of numbers, or of lists of them, as float32 one after the other."""
-    doubles = np.frombuffer(value.as_buffer(of_type="d"))
-    with np.errstate(over="raise"):  # of a double that rounds to infinity
-        return b"".join(doubles[at : at + _UNDER_LOCK].astype("<f4").data for at in range(0, len(doubles), _UNDER_LOCK))
+def _multi(rows: list[object], lists: _Lists) -> Multi:
+    read = tuple([_row(row, lists) for row in rows])
+    if len({*map(len, read)}) > 1:
+        raise UnsureError
+    return Multi(read)
+
+
+def _row(value: object, lists: _Lists) -> bytes:
+    if isinstance(value, str):
+        return lists.numbers[value]
+    read = _vector(value, lists)
+    if not isinstance(read, Dense):
+        raise UnsureError
+    return read.packed
