@@ -51,16 +51,10 @@ def packed(rows: Any, config: TableConfig, limits: PackLimits) -> DataStream:
         limits: When a pack is full.
     """
     jvm = get_gateway().jvm
-    numbers = get_gateway().new_array(jvm.Object, len(astuple(limits)))
-    for at, limit in enumerate(astuple(limits)):
-        numbers[at] = limit
-    source = resources.files("job").joinpath(f"{_CLASS}.java").read_text("utf-8")
-    runtime = jvm.org.apache.flink.table.runtime
-    operator = runtime.generated.GeneratedOperator(_CLASS, source, numbers, config._j_table_config)  # noqa: SLF001
     transformation = jvm.org.apache.flink.streaming.api.transformations.OneInputTransformation(
         rows.getTransformation(),
         "pack",
-        runtime.operators.CodeGenOperatorFactory(operator),
+        _operator(config, limits),
         jvm.org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO,
         rows.getParallelism(),
         False,  # noqa: FBT003 - the parallelism is the job's, and may change with it
@@ -69,6 +63,18 @@ def packed(rows: Any, config: TableConfig, limits: PackLimits) -> DataStream:
     environment = rows.getExecutionEnvironment()
     environment.addOperator(transformation)
     return DataStream(jvm.org.apache.flink.streaming.api.datastream.DataStream(environment, transformation))
+
+
+def _operator(config: TableConfig, limits: PackLimits) -> Any:
+    """Return the factory of the operator, whose constructor is given the limits in their order."""
+    gateway = get_gateway()
+    given = gateway.new_array(gateway.jvm.Object, len(astuple(limits)))
+    for at, limit in enumerate(astuple(limits)):
+        given[at] = limit
+    source = resources.files("job").joinpath(f"{_CLASS}.java").read_text("utf-8")
+    runtime = gateway.jvm.org.apache.flink.table.runtime
+    generated = runtime.generated.GeneratedOperator(_CLASS, source, given, config._j_table_config)  # noqa: SLF001
+    return runtime.operators.CodeGenOperatorFactory(generated)
 
 
 def internal_rows(j_tables: Any, table: Table) -> Any:

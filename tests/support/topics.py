@@ -24,3 +24,13 @@ def write(kafka: Kafka, topic: str, records: Iterable[tuple[bytes | None, bytes 
 def tolerant(letters: str) -> tuple[str, ...]:
     """Return the settings that make dead letters, for a topic of this name, of bad messages."""
     return "--errors.tolerance=all", f"--errors.deadletterqueue.topic.name={letters}"
+
+
+def whole_topic(bootstrap: str, topic: str) -> dict[str, str]:
+    """Return the options of Flink's connector to read a topic from its beginning, in a group of the topic's name."""
+    return {
+        "topic": topic,
+        "properties.bootstrap.servers": bootstrap,
+        "properties.group.id": topic,
+        "scan.startup.mode": "earliest-offset",
+    }

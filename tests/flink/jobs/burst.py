@@ -14,6 +14,7 @@ from pyflink.table import StreamTableEnvironment
 
 from job import environment
 from job.kafka import records
+from tests.support.topics import whole_topic
 from udfs import micro_batch
 from udfs.core.batching import BatchLimits
 from udfs.core.packs import records_of
@@ -69,12 +70,7 @@ def main(bootstrap: str, topic: str, handler: str) -> int:
     environment.prepare_local_workers()
     stream = environment.create({**OPTIONS, "restart-strategy.fixed-delay.attempts": attempts}, {})
     environment.add_connector(stream, None)
-    source = {
-        "topic": topic,
-        "properties.bootstrap.servers": bootstrap,
-        "properties.group.id": topic,
-        "scan.startup.mode": "earliest-offset",
-    }
+    source = whole_topic(bootstrap, topic)
     messages = records(StreamTableEnvironment.create(stream), source)
     micro_batch.micro_batched(messages, Failing(), "fail", Types.INT())
     try:

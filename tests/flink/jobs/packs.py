@@ -15,6 +15,7 @@ from pyflink.table import StreamTableEnvironment
 from job import environment
 from job.kafka import records
 from job.packing import PackLimits
+from tests.support.topics import whole_topic
 from udfs.core.batching import BatchLimits
 from udfs.micro_batch import Stage, micro_batched
 
@@ -51,12 +52,7 @@ def main(bootstrap: str, topic: str, file: str, interval: str, *limits: str) -> 
     options = {"parallelism.default": "1", "execution.checkpointing.interval": interval}
     stream = environment.create({**options, "restart-strategy.type": "none"}, {})
     environment.add_connector(stream, None)
-    source = {
-        "topic": topic,
-        "properties.bootstrap.servers": bootstrap,
-        "properties.group.id": topic,
-        "scan.startup.mode": "earliest-offset",
-    }
+    source = whole_topic(bootstrap, topic)
     packs = records(StreamTableEnvironment.create(stream), source, PackLimits(*map(int, limits)))
     micro_batched(packs, Keeping(Path(file)), "keep", Types.INT())
     stream.execute("packs")

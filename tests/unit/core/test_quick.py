@@ -265,7 +265,7 @@ PAYLOAD = {
     "numbers": LONG,
     "words": f"[{'no numbers ' * 50}]",
     "open": "[1, ",
-    "closed": "2" * 300 + "]",
+    "closed": "2" * 600 + "]",
 }
 FORMATS = {
     "dense": LONG,
