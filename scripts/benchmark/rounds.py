@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from scripts.benchmark.workloads import Workload
     from scripts.stack.kafka import Kafka
 
+# Of the messages that the fastest consumer moves in the same time, the most that the job is expected to.
+_JOBS_SHARE = 0.75
 _MARGIN_SECONDS = 5  # until consumers have joined their group
 
 
@@ -60,7 +62,8 @@ class Plan:
 
     def messages_for(self, workload: Workload) -> int:
         """Return how many messages no contestant is expected to move in a run."""
-        return round(workload.per_second * (self.warm_up + self.seconds + _MARGIN_SECONDS) / DRY_SHARE)
+        seconds = max(self.warm_up + self.seconds, _JOBS_SHARE * (self.warm_up_of("job") + self.seconds))
+        return round(workload.per_second * (seconds + _MARGIN_SECONDS) / DRY_SHARE)
 
     def warm_up_of(self, contestant: str) -> float:
         """Return how many seconds of it are left out."""
