@@ -7,12 +7,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from qdrant_client import models
 
 from scripts.stack.processes import wait_until
 from tests.support.minicluster import Program, job_arguments, run_job
-from tests.support.topics import tolerant, write
+from tests.support.topics import committed, tolerant, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,16 +38,6 @@ def produce_burst(kafka: Kafka, topic: str) -> None:
         producer.produce(topic, bytes(SIZE), key=b"good")
     producer.produce(topic, bytes(LAST_SIZE), key=b"bad")
     assert producer.flush(30) == 0
-
-
-def committed(kafka: Kafka, topic: str) -> int:
-    """Return the offset up to which checkpoints of the group, named like its topic, have completed; 0 if none has."""
-    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": topic, "log_level": 0})
-    try:
-        (partition,) = consumer.committed([TopicPartition(topic, 0)], timeout=10)
-        return max(0, int(partition.offset))
-    finally:
-        consumer.close()
 
 
 def run_burst(kafka: Kafka, topic: str, handler: str, folder: Path) -> Ended | None:

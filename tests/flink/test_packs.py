@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from scripts.stack.processes import wait_until
 from tests.support.minicluster import Program
 from tests.support.packing import KafkaRecord, pack_of
+from tests.support.topics import committed
 from udfs.core.packs import count_of, headers_of, records_of
 
 if TYPE_CHECKING:
@@ -34,15 +35,6 @@ def produce(
         producer.produce(topic, value, key, headers=list(headers.items()))
     assert producer.flush(30) == 0
     return [KafkaRecord(key, value, topic, 0, at, headers) for at, (key, value, headers) in enumerate(fields)]
-
-
-def committed(kafka: Kafka, topic: str) -> int:
-    """Return up to which offset checkpoints have completed."""
-    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": topic, "log_level": 0})
-    try:
-        return int(consumer.committed([TopicPartition(topic, 0)], timeout=10)[0].offset)
-    finally:
-        consumer.close()
 
 
 def packs_of(

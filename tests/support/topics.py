@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scripts.stack.kafka import Kafka
+
+
+# What a broker answers that has only just started.
+_NOT_YET = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+
+
+def committed(kafka: Kafka, topic: str) -> int:
+    """Return the offset up to which checkpoints of the group, named like its topic, have completed; 0 if none has."""
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": topic, "log_level": 0})
+    try:
+        (partition,) = consumer.committed([TopicPartition(topic, 0)], timeout=10)
+        return max(0, int(partition.offset))
+    except KafkaException as error:
+        if error.args[0].code() not in _NOT_YET:
+            raise
+        return 0
+    finally:
+        consumer.close()
 
 
 def write(kafka: Kafka, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], partitions: int = 1) -> None:
