@@ -1,3 +1,6 @@
+import java.io.ByteArrayOutputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import org.apache.flink.api.common.operators.ProcessingTimeService.ProcessingTimeCallback;
 import org.apache.flink.streaming.api.graph.StreamConfig;
@@ -27,7 +30,6 @@ public class PackRecords extends TableStreamOperator implements OneInputStreamOp
     private static final int COUNT_BYTES = 4;
     // The lengths of topic, key, value and headers, and the partition, are four bytes each, the offset is eight.
     private static final int FRAME_BYTES = 28;
-    private static final int HEADER_FRAME_BYTES = 8;
 
     private final int maxRecords;
     private final int maxBytes;
@@ -113,27 +115,23 @@ public class PackRecords extends TableStreamOperator implements OneInputStreamOp
         output.collect(new StreamRecord(pack.array()));
     }
 
-    private static byte[] packed(MapData map) {
-        int entries = map.size();
-        if (entries == 0) {
+    private static byte[] packed(MapData map) throws IOException {
+        if (map.size() == 0) {
             return EMPTY;
         }
         ArrayData names = map.keyArray();
         ArrayData texts = map.valueArray();
-        int size = 0;
-        for (int at = 0; at < entries; at++) {
-            byte[] text = texts.isNullAt(at) ? null : texts.getBinary(at);
-            size += HEADER_FRAME_BYTES + names.getString(at).toBytes().length + lengthOf(text);
-        }
-        ByteBuffer packed = ByteBuffer.allocate(size);
-        for (int at = 0; at < entries; at++) {
+        ByteArrayOutputStream packed = new ByteArrayOutputStream();
+        DataOutputStream output = new DataOutputStream(packed);
+        for (int at = 0; at < map.size(); at++) {
             byte[] name = names.getString(at).toBytes();
             byte[] text = texts.isNullAt(at) ? null : texts.getBinary(at);
-            packed.putInt(name.length).putInt(lengthOrNull(text));
-            put(packed, name);
-            put(packed, text);
+            output.writeInt(name.length);
+            output.writeInt(lengthOrNull(text));
+            output.write(name);
+            output.write(text == null ? EMPTY : text);
         }
-        return packed.array();
+        return packed.toByteArray();
     }
 
     private static int lengthOf(byte[] bytes) {

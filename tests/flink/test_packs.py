@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Producer
 
 from scripts.stack.processes import wait_until
 from tests.support.minicluster import Program
 from tests.support.packing import KafkaRecord, pack_of
-from tests.support.topics import committed
+from tests.support.topics import committed, write
 from udfs.core.packs import count_of, headers_of, records_of
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scripts.stack.kafka import Kafka
+    from tests.support.topics import Headers
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -26,14 +26,10 @@ NEVER_FULL = (1_000_000, 100_000_000)
 
 
 def produce(
-    kafka: Kafka, topic: str, fields: Sequence[tuple[bytes | None, bytes | None, dict[str, bytes | None]]]
+    kafka: Kafka, topic: str, fields: Sequence[tuple[bytes | None, bytes | None, Headers]]
 ) -> list[KafkaRecord]:
     """Write records of key, value and headers to a topic of one partition; return them as they are to be read."""
-    kafka.create_topic(topic)
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    for key, value, headers in fields:
-        producer.produce(topic, value, key, headers=list(headers.items()))
-    assert producer.flush(30) == 0
+    write(kafka, topic, fields)
     return [KafkaRecord(key, value, topic, 0, at, headers) for at, (key, value, headers) in enumerate(fields)]
 
 

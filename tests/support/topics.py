@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from scripts.stack.kafka import Kafka
+
+    Headers = Mapping[str, bytes | None]
+    # Key and value, and headers if there are any.
+    Written = tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, Headers]
 
 
 # What a broker answers that has only just started.
@@ -30,12 +34,12 @@ def committed(kafka: Kafka, topic: str) -> int:
         consumer.close()
 
 
-def write(kafka: Kafka, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], partitions: int = 1) -> None:
+def write(kafka: Kafka, topic: str, records: Iterable[Written], partitions: int = 1) -> None:
     """Create a topic and write the records to its partitions in turn."""
     kafka.create_topic(topic, partitions)
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    for number, (key, value) in enumerate(records):
-        producer.produce(topic, value, key=key, partition=number % partitions)
+    for number, (key, value, *headers) in enumerate(records):
+        producer.produce(topic, value, key=key, partition=number % partitions, headers=dict(*headers))
     assert producer.flush(30) == 0
 
 

@@ -164,8 +164,6 @@ def _only_places(values: list[Any]) -> list[str]:
 
 def _quick(message: dict[str, Any], lists: _Lists) -> Quick | None:
     vector = message.pop("vector")
-    if type(vector) is str and vector in lists.numbers:
-        return Quick(message, {"": Dense(lists.numbers[vector])})
     named = vector if isinstance(vector, dict) else {"": vector}
     try:
         return Quick(message, {name: _vector(value, lists) for name, value in named.items()})

@@ -71,8 +71,8 @@ def main(bootstrap: str, topic: str, handler: str) -> int:
     stream = environment.create({**OPTIONS, "restart-strategy.fixed-delay.attempts": attempts}, {})
     environment.add_connector(stream, None)
     source = whole_topic(bootstrap, topic)
-    messages = records(StreamTableEnvironment.create(stream), source)
-    micro_batch.micro_batched(messages, Failing(), "fail", Types.INT())
+    packs = records(StreamTableEnvironment.create(stream), source)
+    micro_batch.micro_batched(packs, Failing(), "fail", Types.INT())
     try:
         stream.execute("burst")
     except Py4JJavaError as error:
