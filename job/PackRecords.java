@@ -104,6 +104,8 @@ public class PackRecords extends TableStreamOperator implements OneInputStreamOp
         for (int at = 0; at < count; at++) {
             pack.putInt(topics[at].length).putInt(partitions[at]).putLong(offsets[at]);
             pack.putInt(lengthOrNull(keys[at])).putInt(lengthOrNull(values[at])).putInt(headers[at].length);
+        }
+        for (int at = 0; at < count; at++) {
             put(pack, topics[at]);
             put(pack, keys[at]);
             put(pack, values[at]);

@@ -101,7 +101,7 @@ class ParseStage(Stage[bytes, Row]):
     async def handle(self, _group: str, packs: list[bytes]) -> list[Row]:
         """Return one row per write key, in the layout of `PARCEL`."""
         records = [record for pack in packs for record in records_of(pack)]
-        outcomes = await self._opened().judge([(record.key, record.value) for record in records])
+        outcomes = await self._opened().judge([(key, value) for key, value, *_ in records])
         parcels: dict[str, Parcel] = {}
         letters: list[DeadLetter] = []
         for (key, value, topic, partition, offset, headers), outcome in zip(records, outcomes, strict=True):

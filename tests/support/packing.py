@@ -22,15 +22,16 @@ class KafkaRecord(NamedTuple):
 
 def pack_of(records: Sequence[KafkaRecord]) -> bytes:
     """Return the pack of these records."""
-    return pack(">i", len(records)) + b"".join(map(_packed, records))
+    frames, fields = zip(*map(_packed, records), strict=True) if records else ((), ())
+    return pack(">i", len(records)) + b"".join(frames) + b"".join(fields)
 
 
-def _packed(record: KafkaRecord) -> bytes:
+def _packed(record: KafkaRecord) -> tuple[bytes, bytes]:
     topic = record.topic.encode()
     headers = b"".join(_packed_header(name.encode(), value) for name, value in record.headers.items())
     lengths = (_length(record.key), _length(record.value), len(headers))
-    head = pack(">iiqiii", len(topic), record.partition, record.offset, *lengths)
-    return b"".join((head, topic, record.key or b"", record.value or b"", headers))
+    frame = pack(">iiqiii", len(topic), record.partition, record.offset, *lengths)
+    return frame, b"".join((topic, record.key or b"", record.value or b"", headers))
 
 
 def _packed_header(name: bytes, value: bytes | None) -> bytes:

@@ -27,6 +27,8 @@ def read_point_id(value: object, field: str = "id") -> PointId:
     Raises:
         RefusedError: if Qdrant could not store exactly this id.
     """
+    if type(value) is int and 0 <= value <= MAX_INTEGER:
+        return value
     if isinstance(value, str):
         if not _UUID.fullmatch(value):
             raise _refused("id-uuid", field, value)

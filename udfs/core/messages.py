@@ -18,8 +18,6 @@ from udfs.core.vectors import read_vectors
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from udfs.core.quick import Quick
-
 # Python's own reader recurses, and gives up somewhere below 1,000 levels in some versions; orjson reads 1,024.
 _MAX_EXACT_LEVELS = 200
 _EXCERPT = 60
@@ -63,10 +61,14 @@ def parse_messages(
     return [_parse(key, value, rules, quick) for (key, value), quick in zip(records, quickly, strict=True)]
 
 
-def _parse(key: bytes | None, value: bytes | None, rules: ParseRules, quick: Quick | None) -> Upsert | Delete | Refusal:
+def _parse(
+    key: bytes | None, value: bytes | None, rules: ParseRules, message: dict[str, Any] | None
+) -> Upsert | Delete | Refusal:
     try:
         _check_size(key, value, rules.max_record_bytes)
-        return _read_delete(key, rules) if value is None else _read_upsert(value, rules, quick)
+        if value is None:
+            return _read_delete(key, rules)
+        return _read_upsert(message or _read_object(value, "value"), value, rules)
     except RefusedError as error:
         return error.refusal
 
@@ -79,12 +81,11 @@ def _check_size(key: bytes | None, value: bytes | None, max_bytes: int) -> None:
         )
 
 
-def _read_upsert(text: bytes, rules: ParseRules, quick: Quick | None) -> Upsert:
-    message = quick.fields if quick else _read_object(text, "value")
+def _read_upsert(message: Mapping[str, Any], text: bytes, rules: ParseRules) -> Upsert:
     return Upsert(
         _read_collection(message, "collection_name", rules),
         read_point_id(message.get("id")),
-        quick.vectors if quick else read_vectors(message.get("vector")),
+        read_vectors(message.get("vector")),
         _read_payload(message, text),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -25,8 +24,7 @@ class Origin(NamedTuple):
         return f"topic {self.topic!r}, partition {self.partition}, offset {self.offset}"
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(NamedTuple):
     """A point to write whole. The unnamed vector has the name ``""``; a point without vectors has none here."""
 
     collection: str
@@ -35,8 +33,7 @@ class Upsert:
     payload: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """A point to delete; a point that does not exist is deleted already."""
 
     collection: str

@@ -3,8 +3,8 @@
 The layout is that of `job/PackRecords.java`, which makes them. All numbers are big-endian, and the length of a null is
 -1:
 
-    int32 count, then for each record: int32 length of the topic, int32 partition, int64 offset, int32 lengths of key,
-    value and headers; topic, key, value, headers
+    int32 count, then for each record a frame: int32 length of the topic, int32 partition, int64 offset, int32 lengths
+    of key, value and headers; then for each record: topic, key, value, headers
 
     headers, for each: int32 length of the name, int32 length of the value; name, value
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _COUNT = Struct(">i")
-_RECORD = Struct(">iiqiii")
+_FRAME = Struct(">iiqiii")
 _HEADER = Struct(">ii")
 
 
@@ -45,22 +45,21 @@ def count_of(pack: bytes) -> int:
 def records_of(pack: bytes) -> Iterator[PackedRecord]:
     """Yield the records of the pack in their order."""
     topics: dict[bytes, str] = {}
-    at = _COUNT.size
-    while at < len(pack):
-        topic_size, partition, offset, key_size, value_size, headers_size = _RECORD.unpack_from(pack, at)
-        key_at = at + _RECORD.size + topic_size
-        value_at = key_at + max(key_size, 0)
-        headers_at = value_at + max(value_size, 0)
-        topic = pack[at + _RECORD.size : key_at]
+    at = _COUNT.size + count_of(pack) * _FRAME.size
+    for topic_size, partition, offset, key_size, value_size, headers_size in _FRAME.iter_unpack(pack[_COUNT.size : at]):
+        key_at = at + topic_size
+        value_at = key_at + key_size if key_size > 0 else key_at
+        headers_at = value_at + value_size if value_size > 0 else value_at
+        topic = pack[at:key_at]
+        at = headers_at + headers_size
         yield PackedRecord(
             None if key_size < 0 else pack[key_at:value_at],
             None if value_size < 0 else pack[value_at:headers_at],
             topics.get(topic) or topics.setdefault(topic, topic.decode()),
             partition,
             offset,
-            pack[headers_at : headers_at + headers_size],
+            pack[headers_at:at],
         )
-        at = headers_at + headers_size
 
 
 def headers_of(packed: bytes) -> dict[str, bytes | None]:

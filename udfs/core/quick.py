@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from udfs.core.lists import UnsureError, read_numbers, read_unlike_indices
-from udfs.core.vectors import FLOAT_BYTES, Dense, Multi, Sparse, read_indices, read_vectors
+from udfs.core.vectors import FLOAT_BYTES, Dense, Multi, Sparse, Vectors, read_indices, read_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,18 +42,6 @@ _PLACEHOLDERS = [b'"%b"' % place.encode() for place in _PLACES]
 _BEGINNINGS = b"-0123456789 \t\r\n"
 
 
-class Quick(NamedTuple):
-    """What was read.
-
-    Attributes:
-        fields: The message without its vector, as orjson reads it.
-        vectors: As `udfs.core.vectors.read_vectors` returns them.
-    """
-
-    fields: dict[str, Any]
-    vectors: dict[str, Vector]
-
-
 class _Lists(NamedTuple):
     """The lists of a chunk by their placeholders: their texts, and later what they say."""
 
@@ -61,9 +49,9 @@ class _Lists(NamedTuple):
     indices: dict[str, Any]
 
 
-def read_quickly(texts: Iterable[bytes]) -> list[Quick | None]:
-    """Return the fields and vectors of each message, or None if the exact reader has to look at it."""
-    return [quick for chunk in _chunks(texts) for quick in _read(chunk)]
+def read_quickly(texts: Iterable[bytes]) -> list[dict[str, Any] | None]:
+    """Return each message as orjson reads it, with `Vectors` for its vector; None if the exact reader has to look."""
+    return [message for chunk in _chunks(texts) for message in _read(chunk)]
 
 
 def _chunks(texts: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -78,7 +66,7 @@ def _chunks(texts: Iterable[bytes]) -> Iterator[list[bytes]]:
     yield chunk
 
 
-def _read(texts: Sequence[bytes]) -> list[Quick | None]:
+def _read(texts: Sequence[bytes]) -> list[dict[str, Any] | None]:
     lists = _Lists({}, {})
     messages = [_lift(text, lists) for text in texts]
     try:
@@ -86,9 +74,9 @@ def _read(texts: Sequence[bytes]) -> list[Quick | None]:
         indices = dict(zip(lists.indices, read_unlike_indices([*lists.indices.values()]), strict=True))
     except UnsureError:
         # Only those with such a list are left to the exact reader.
-        return [quick for text in texts for quick in _read([text])] if len(texts) > 1 else [None]
+        return [message for text in texts for message in _read([text])] if len(texts) > 1 else [None]
     lists = _Lists(numbers, indices)
-    return [_quick(message, lists) if message else None for message in messages]
+    return [_filled(message, lists) if message else None for message in messages]
 
 
 def _lift(text: bytes, lists: _Lists) -> dict[str, Any] | None:
@@ -112,7 +100,7 @@ def _spans(text: bytes) -> list[tuple[int, int]]:
             if is_long and text[start + 1] in _BEGINNINGS and text.find(b'"', start, end) < 0:
                 spans.append((start, end + 1))
         after = end + 1
-        end = text.find(b"]", after)
+        end = text.find(b"]", after) if len(text) - after >= _MIN_LIST_BYTES else -1
     return spans
 
 
@@ -162,13 +150,14 @@ def _only_places(values: list[Any]) -> list[str]:
     return [value for value in values if type(value) is str and value in _PLACES]
 
 
-def _quick(message: dict[str, Any], lists: _Lists) -> Quick | None:
-    vector = message.pop("vector")
+def _filled(message: dict[str, Any], lists: _Lists) -> dict[str, Any] | None:
+    vector = message["vector"]
     named = vector if isinstance(vector, dict) else {"": vector}
     try:
-        return Quick(message, {name: _vector(value, lists) for name, value in named.items()})
+        message["vector"] = Vectors({name: _vector(value, lists) for name, value in named.items()})
     except (ValueError, LookupError):  # ours or that of `udfs.core.vectors`, and a string that is no placeholder
         return None
+    return message
 
 
 def _vector(value: object, lists: _Lists) -> Vector:

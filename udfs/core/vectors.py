@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from udfs.core.refusals import RefusedError, refused, shown
 
@@ -20,23 +19,20 @@ FLOAT_BYTES = 4
 _NUMBERS = frozenset({int, float})  # exact types, since bool is an int to isinstance
 
 
-@dataclass(frozen=True, slots=True)
-class Dense:
+class Dense(NamedTuple):
     """A dense vector as little-endian float32, one after the other; never empty."""
 
     packed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Sparse:
+class Sparse(NamedTuple):
     """A sparse vector: unlike indices, and as many float32, packed as in ``Dense``; may be empty, as in Qdrant."""
 
     indices: tuple[int, ...]
     packed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Multi:
+class Multi(NamedTuple):
     """A multi-vector: at least one row, each packed as in ``Dense``, all of one length."""
 
     rows: tuple[bytes, ...]
@@ -45,18 +41,24 @@ class Multi:
 Vector: TypeAlias = Dense | Sparse | Multi
 
 
-def read_vectors(value: object) -> dict[str, Vector]:
-    """Return the vectors by name, the unnamed one under ``""``; none for null or ``{}``.
+class Vectors(dict[str, Vector]):
+    """The vectors of a point by name, the unnamed one under ``""``: no JSON reader makes this type."""
+
+
+def read_vectors(value: object) -> Vectors:
+    """Return the vectors; none for null or ``{}``; what is `Vectors` already, as it is.
 
     Raises:
         RefusedError: naming the first element, row or index that Qdrant could not store as it stands.
     """
+    if type(value) is Vectors:
+        return value
     if value is None:
-        return {}
+        return Vectors()
     if isinstance(value, list):
-        return {"": _read_list("vector", value)}
+        return Vectors({"": _read_list("vector", value)})
     if isinstance(value, dict):
-        return {name: _read_named(f"vector.{name}", vector) for name, vector in value.items()}
+        return Vectors({name: _read_named(f"vector.{name}", vector) for name, vector in value.items()})
     raise _refused("vector-type", "vector", value, "a vector is a list of numbers, or an object of named vectors")
 
 

@@ -70,8 +70,8 @@ def encode_upsert(upsert: Upsert) -> bytes:
 
     So it is never decoded again on its way: see `join_upserts`.
     """
-    point = b"".join((_id(upsert.id), _entries(_PAYLOAD, upsert.payload), _vectors(upsert.vectors)))
-    return _POINT[len(point)] + point
+    number, payload, vectors = _id(upsert.id), _entries(_PAYLOAD, upsert.payload), _vectors(upsert.vectors)
+    return b"".join((_POINT[len(number) + len(payload) + len(vectors)], number, payload, vectors))
 
 
 def join_upserts(collection: str, upserts: Iterable[bytes]) -> bytes:
