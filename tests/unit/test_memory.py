@@ -56,9 +56,36 @@ for _ in range(20):
     make()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begun)
 """
+    return int(output_of(program))
+
+
+def output_of(program: str) -> bytes:
+    """Return what the program writes as a worker."""
     environment = {**os.environ, "WORKER_ID": "1-1"}
     command = [sys.executable, "-c", program]
-    return int(subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True).stdout)
+    return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True).stdout
+
+
+def test_memory_between_what_is_kept_goes_back() -> None:
+    """Gaps of megabytes in the heap are not held for ever, as what nobody uses would grow from hour to hour."""
+    program = """
+import time
+from udfs import memory
+memory.TRIM_SECONDS = 0.2
+memory.spare_memory()
+def resident():
+    with open("/proc/self/statm") as sizes:
+        return int(sizes.read().split()[1]) * 4096 / 1e6
+held = [b"x" * (999_000 * (number % 2) + 1_000) for number in range(400)]
+full = resident()
+del held[1::2]
+for _ in range(100):
+    if resident() < full - 150:
+        break
+    time.sleep(0.1)
+print(full - resident())
+"""
+    assert float(output_of(program)) > 150
 
 
 def test_elsewhere_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
