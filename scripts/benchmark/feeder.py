@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from scripts.benchmark.preload import produce
 from scripts.benchmark.workloads import PARTITIONS
+from scripts.stack.kafka import committed_offsets
 from scripts.stack.processes import StackError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Backlog:
 
     def look(self, offsets: Sequence[int], now: float) -> None:
         """Note which offsets are committed; raise StackError if they say that the job was not at full speed."""
-        read = sum(max(offset, 0) for offset in offsets)
+        read = sum(offsets)
         if read > self.read or self._moved_at is None:
             self.read, self._moved_at = read, now
         if self.left < self.short:
@@ -98,9 +99,9 @@ class Feeder:
         partitions = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
         with closing(Consumer(group)) as consumer:
             while not is_over.is_set():
-                committed = consumer.committed(partitions, timeout=30)
-                self.backlog.look([place.offset for place in committed], time.monotonic())
-                self._forget([place for place in committed if place.offset > 0])
+                offsets = committed_offsets(consumer, partitions)
+                self.backlog.look([*offsets.values()], time.monotonic())
+                self._forget([TopicPartition(self.topic, *place) for place in offsets.items() if place[1] > 0])
                 if self.backlog.left > self.full:
                     is_over.wait(_LOOK_EVERY)
                 else:

@@ -8,7 +8,7 @@ import subprocess
 import uuid
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from scripts.stack.processes import LOCALHOST, ROOT, Process, StackError, free_port, is_listening
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from confluent_kafka import Consumer, TopicPartition
+
 JARS = ROOT / "target" / "jars"
 CONNECTOR = JARS / "flink-sql-connector-kafka-5.0.0-2.2.jar"
 
 # C1 alone and the serial collector: a broker that starts in seconds and leaves the cores to what is tested.
 _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.apache.logging.log4j.level=WARN")
+
+# What a broker answers about a group when it has only just started.
+_NOT_YET = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -101,6 +106,18 @@ class Kafka(Server):
         except KafkaException:
             return False
         return True
+
+
+def committed_offsets(consumer: Consumer, partitions: Sequence[TopicPartition]) -> dict[int, int]:
+    """Return up to which offset the consumer's group has committed, by partition; 0 where it has committed nothing."""
+    try:
+        committed = consumer.committed([*partitions], timeout=30)
+    except KafkaException as error:
+        if error.args[0].code() not in _NOT_YET:
+            raise
+        committed = []
+    offsets = {place.partition: max(place.offset, 0) for place in committed}
+    return {place.partition: offsets.get(place.partition, 0) for place in partitions}
 
 
 def _java(main_class: str, *args: str, options: Sequence[str] = ()) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, TopicPartition
 
+from scripts.stack.kafka import committed_offsets
 from scripts.stack.workload import Message, produce
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Topic:
     def committed(self) -> Offsets:
         """Return the offsets that Flink committed after its last checkpoint, by partition."""
         partitions = [TopicPartition(self.name, partition) for partition in range(self.partitions)]
-        return {place.partition: max(place.offset, 0) for place in self._consumer.committed(partitions, timeout=10)}
+        return committed_offsets(self._consumer, partitions)
 
     def ends(self) -> Offsets:
         """Return the offset behind the last message, by partition."""

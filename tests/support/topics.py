@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from scripts.stack.kafka import committed_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,20 +18,11 @@ if TYPE_CHECKING:
     Written = tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, Headers]
 
 
-# What a broker answers that has only just started.
-_NOT_YET = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
-
-
 def committed(kafka: Kafka, topic: str) -> int:
     """Return the offset up to which checkpoints of the group, named like its topic, have completed; 0 if none has."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": topic, "log_level": 0})
     try:
-        (partition,) = consumer.committed([TopicPartition(topic, 0)], timeout=10)
-        return max(0, int(partition.offset))
-    except KafkaException as error:
-        if error.args[0].code() not in _NOT_YET:
-            raise
-        return 0
+        return committed_offsets(consumer, [TopicPartition(topic, 0)])[0]
     finally:
         consumer.close()
 
