@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     ]
     if faults:
         return _refuse(faults)
-    options = pipeline_options(settings, stream.get_parallelism(), letter_max_bytes(settings))
+    options = pipeline_options(settings, letter_max_bytes(settings))
     pipeline.build(StreamTableEnvironment.create(stream), options)
     return _execute(stream, settings)
 

@@ -48,12 +48,11 @@ def default_flink_options(settings: Settings) -> dict[str, str]:
     return {name: as_flink_writes(value) for name, value in values.items() if value is not None}
 
 
-def pipeline_options(settings: Settings, parallelism: int, letter_max_bytes: int) -> PipelineOptions:
+def pipeline_options(settings: Settings, letter_max_bytes: int) -> PipelineOptions:
     """Return what the parts of the path need to know.
 
     Args:
         settings: What the user chose.
-        parallelism: That of the job.
         letter_max_bytes: The most bytes that a dead letter may take in its topic.
     """
     count, size, in_flight = (
@@ -68,7 +67,7 @@ def pipeline_options(settings: Settings, parallelism: int, letter_max_bytes: int
     letters = _dead_letters(settings, letter_max_bytes)
     return PipelineOptions(
         source=settings.connector_options,
-        parse=ParseOptions(rules, settings.lanes_for(parallelism), limits, settings.connection, retry, letters),
+        parse=ParseOptions(rules, settings.lanes, limits, settings.connection, retry, letters),
         write=WriteOptions(settings.connection, limits, in_flight, retry, letters),
         dead_letters=_sink(settings, letter_max_bytes),
     )

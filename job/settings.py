@@ -26,7 +26,6 @@ from job.durations import read_duration, read_size
 from udfs.qdrant.connection import Connection
 
 _SECRET = re.compile(r"password|secret|key|token|jaas|credential", re.IGNORECASE)
-_LANES_PER_SLOT = 16  # Flink hashes keys to slots: with as many lanes as slots, some slots would get none
 
 
 def is_secret(name: str) -> bool:
@@ -156,7 +155,7 @@ class Settings(BaseModel):
     )
     lanes: Count | None = _setting(
         "lanes",
-        "Parts that each collection is divided into for the writers, 16 times the parallelism unless given.",
+        "Parts that each collection is divided into, dealt to the writers in turns; one for each of them unless given.",
         None,
     )
     errors_tolerance: Literal["none", "all"] = _setting(
@@ -230,10 +229,6 @@ class Settings(BaseModel):
         host, port, is_tls = url.hostname or "", url.port or 0, url.scheme == "https"
         timeout = self.sink_request_timeout.total_seconds()
         return Connection(host, port, is_tls, self.qdrant_api_key, timeout, self.qdrant_tls_ca_file)
-
-    def lanes_for(self, parallelism: int) -> int:
-        """Return the lanes of each collection in a job of this parallelism."""
-        return self.lanes or _LANES_PER_SLOT * parallelism
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         """Hide what is or may be a secret."""

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from pyflink.common import TypeInformation
     from pyflink.datastream import DataStream, RuntimeContext
-    from pyflink.metrics import MetricGroup
 
     from udfs.batches import Batch
     from udfs.core.batching import BatchLimits
@@ -72,8 +71,8 @@ class Stage(ABC, Generic[In, Out]):
         the task fails before its next checkpoint.
         """
 
-    def open(self, metrics: MetricGroup | None) -> None:
-        """Prepare on the worker, before the first batch. ``metrics`` is None where Python metrics are off."""
+    def open(self, context: RuntimeContext) -> None:
+        """Prepare on the worker, before the first batch. The context has no metrics where Python metrics are off."""
 
 
 class Failure:
@@ -132,12 +131,11 @@ class Handle(AsyncFunction, Generic[In, Out]):
         """Open the stage, and prepare this process for its work and its end."""
         end_with_task_manager()
         spare_memory()
-        metrics = runtime_context.get_metrics_group()
-        self._quiet_seconds = QUIET_SECONDS if metrics is None else None
+        self._quiet_seconds = QUIET_SECONDS if runtime_context.get_metrics_group() is None else None
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._under_way: set[asyncio.Task[Any]] = set()
         self._first_error: BaseException | None = None
-        self._stage.open(metrics)
+        self._stage.open(runtime_context)
 
     async def async_invoke(self, batch: Batch[In]) -> Iterable[Out]:
         """Return the outputs of the batch, or a `Failure`; never raise."""

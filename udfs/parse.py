@@ -15,7 +15,7 @@ from udfs.core.operations import Origin, Upsert
 from udfs.core.packs import count_of, headers_of, records_of
 from udfs.core.parcels import KeyedParcel, Parcel
 from udfs.core.refusals import Refusal
-from udfs.core.routing import DEAD_LETTERS, lane_of, write_key
+from udfs.core.routing import DEAD_LETTERS, WriteKeys, Writers
 from udfs.dead_letters import DeadLetters
 from udfs.intake import Intake
 from udfs.micro_batch import Stage
@@ -28,7 +28,7 @@ from udfs.qdrant.patience import Patience, RetryOptions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pyflink.metrics import MetricGroup
+    from pyflink.datastream import RuntimeContext
 
     from udfs.core.batching import BatchLimits
     from udfs.core.messages import ParseRules
@@ -54,7 +54,7 @@ class ParseOptions:
 
     Attributes:
         rules: How a message becomes an operation.
-        lanes: Into how many lanes the ids of a collection are dealt.
+        lanes: Into how many lanes the ids of a collection are dealt; None is one for each writer.
         limits: The size of a micro-batch.
         connection: Where the collections are described.
         retry: How patiently they are asked for.
@@ -62,7 +62,7 @@ class ParseOptions:
     """
 
     rules: ParseRules
-    lanes: int
+    lanes: int | None
     limits: BatchLimits
     connection: Connection
     retry: RetryOptions
@@ -82,12 +82,17 @@ class ParseStage(Stage[bytes, Row]):
         self._options = options
         self._connect = connect
 
-    def open(self, metrics: MetricGroup | None) -> None:
+    def open(self, context: RuntimeContext) -> None:
         """Open the account; the connection is opened by the first batch, on the loop that uses it."""
+        metrics = context.get_metrics_group()
         self._account = Account("parse", "read", metrics=metrics)
         self._waits = Account("parse, waiting for Qdrant", *COUNTED, metrics=metrics)
         self._dead_letters = DeadLetters(self._options.dead_letters, "parse")
-        logger.info("The parse stage opens with %s", self._options)
+        # Both stages have the job's parallelism.
+        writers = Writers(context.get_number_of_parallel_subtasks(), context.get_max_number_of_parallel_subtasks())
+        self._lanes = self._options.lanes or writers.subtasks
+        self._write_keys = WriteKeys(self._lanes, writers)
+        logger.info("The parse stage opens with %s and %s", self._options, writers)
         self._intake: Intake | None = None
 
     def group_of(self, _pack: bytes) -> str:
@@ -109,7 +114,7 @@ class ParseStage(Stage[bytes, Row]):
                 record = Record(key, value, headers_of(headers), Origin(topic, partition, offset))
                 letters.append(self._dead_letters.of(record, outcome))
                 continue
-            write_to = write_key(outcome.collection, lane_of(outcome.id, self._options.lanes))
+            write_to = self._write_keys.of(outcome.collection, outcome.id)
             point = encode_upsert(outcome) if isinstance(outcome, Upsert) else None
             if write_to not in parcels:
                 parcels[write_to] = Parcel()
@@ -122,8 +127,8 @@ class ParseStage(Stage[bytes, Row]):
         """Yield dead letters by the way that everything goes, so that the same barrier is behind them."""
         for parcel in in_parcels(letters, self.limits.max_bytes):
             # Any lane will do, as they have no order to keep.
-            lane = random.randrange(self._options.lanes)  # noqa: S311 - no secret
-            yield Row(*KeyedParcel(write_key(DEAD_LETTERS, lane), len(parcel), packed(parcel)))
+            lane = random.randrange(self._lanes)  # noqa: S311 - no secret
+            yield Row(*KeyedParcel(self._write_keys.of_lane(DEAD_LETTERS, lane), len(parcel), packed(parcel)))
 
     def _opened(self) -> Intake:
         if self._intake is None:

@@ -29,7 +29,7 @@ from udfs.qdrant.patience import Patience, RetryOptions
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pyflink.metrics import MetricGroup
+    from pyflink.datastream import RuntimeContext
 
     from udfs.core.batching import BatchLimits
     from udfs.dead_letters import DeadLetterOptions
@@ -75,8 +75,9 @@ class WriteStage(Stage["Row", "Row"]):
         self._options = options
         self._connect = connect
 
-    def open(self, metrics: MetricGroup | None) -> None:
+    def open(self, context: RuntimeContext) -> None:
         """Open the account; the connection is opened by the first batch, on the loop that uses it."""
+        metrics = context.get_metrics_group()
         names = ("written", "deleted", "superseded", "deadLettered")
         self._account = Account("write", *names, codes=CODES, metrics=metrics)
         self._waits = Account("write, waiting for Qdrant", *COUNTED, metrics=metrics)

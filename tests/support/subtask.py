@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import deque
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support.metrics import Metrics
+from tests.support.metrics import Context, Metrics
 from tests.support.packing import pack_of
 from tests.support.store import NOWHERE, MemoryPoints
 from udfs.core.dead_letters import DeadLetter, LetterRules
@@ -37,13 +36,17 @@ class Subtask:
     """One subtask of a stage: its collector, its handler, and between them a queue as Flink's, in order and bounded.
 
     It must be made and used on one event loop.
+
+    Args:
+        stage: Which stage.
+        subtasks: How many of them it is told there are.
     """
 
-    def __init__(self, stage: Stage[Any, Row]) -> None:
+    def __init__(self, stage: Stage[Any, Row], subtasks: int = 1) -> None:
         self._metrics = Metrics()
         self._room = stage.limits.max_batches
         self._collector, self._handler = Collect(stage), Handle(stage)
-        context = SimpleNamespace(get_metrics_group=lambda: self._metrics)
+        context = Context(self._metrics, subtasks)
         self._collector.open(context)
         self._handler.open(context)
         self._queue: deque[asyncio.Task[Iterable[Row]]] = deque()
@@ -79,7 +82,7 @@ class Subtask:
 class Layout(NamedTuple):
     """How an attempt is laid out: lanes, and subtasks of each stage."""
 
-    lanes: int
+    lanes: int | None
     parsers: int
     writers: int
 
@@ -99,7 +102,7 @@ class Attempt:
     def __init__(self, store: MemoryPoints, layout: Layout, limits: tuple[BatchLimits, BatchLimits]) -> None:
         parse = ParseOptions(ParseRules(), layout.lanes, limits[0], NOWHERE, _QUICK, _LETTERS)
         write = WriteOptions(NOWHERE, limits[1], max_in_flight=2, retry=_QUICK, dead_letters=_LETTERS)
-        self._parsers = [Subtask(ParseStage(parse, lambda _: store)) for _ in range(layout.parsers)]
+        self._parsers = [Subtask(ParseStage(parse, lambda _: store), layout.writers) for _ in range(layout.parsers)]
         self._writers = [Subtask(WriteStage(write, lambda _: store)) for _ in range(layout.writers)]
         self.letters: list[DeadLetter] = []
 

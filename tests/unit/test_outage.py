@@ -12,7 +12,7 @@ from grpc import StatusCode
 from pyflink.common import Row
 
 from tests.support.generated import encoded
-from tests.support.metrics import Metrics
+from tests.support.metrics import Context, Metrics
 from tests.support.operations import good
 from tests.support.packing import KafkaRecord, pack_of
 from tests.support.store import NOWHERE, MemoryPoints
@@ -188,7 +188,7 @@ def test_both_stages_show_what_was_repeated(stage: Stage[Any, Any], item: Row | 
     metrics = Metrics()
 
     async def run() -> None:
-        stage.open(metrics)
+        stage.open(Context(metrics))
         await stage.handle("docs", [item])
 
     asyncio.run(run())

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.metrics import Context
 from tests.support.packing import KafkaRecord, pack_of
 from tests.support.store import NOWHERE, MemoryPoints
 from udfs.core.batching import BatchLimits
@@ -23,7 +24,7 @@ from udfs.core.operations import Delete, Upsert
 from udfs.core.parcels import KeyedParcel, operations_of
 from udfs.core.refusals import Refusal
 from udfs.core.retry import Backoff
-from udfs.core.routing import DEAD_LETTERS, collection_of, lane_of, write_key
+from udfs.core.routing import DEAD_LETTERS, WriteKeys, Writers, collection_of
 from udfs.core.vectors import Dense
 from udfs.dead_letters import DeadLetterOptions
 from udfs.parse import ParseOptions, ParseStage, write_key_of
@@ -75,7 +76,7 @@ def parsed(store: MemoryPoints, *batches: list[bytes], options: ParseOptions = P
     stage = ParseStage(options, connect=lambda _connection: store)
 
     async def run() -> list[Row]:
-        stage.open(None)
+        stage.open(Context())
         return [row for batch in batches for row in await stage.handle("", batch)]
 
     return stage, asyncio.run(run())
@@ -86,6 +87,7 @@ def test_operations_leave_by_collection_and_lane_in_their_order() -> None:
     messages = [upsert("docs", 1, 2), tombstone("docs", 1), upsert("other", 1, 3), upsert("docs", 5, 2)]
     messages += [upsert("docs", number, 2) for number in range(20)]
     stage, rows = parsed(MemoryPoints({"docs": 2, "other": 3}), packs(messages, 100))
+    keys = WriteKeys(LANES, Writers(1, 128))
     seen = {}
     for row in rows:
         parcel = KeyedParcel(*row)
@@ -94,7 +96,7 @@ def test_operations_leave_by_collection_and_lane_in_their_order() -> None:
         assert parcel.length == len(operations)
         seen[parcel.key] = [operation.origin.offset for operation in operations]
         for operation in operations:
-            assert write_key(collection_of(parcel.key), lane_of(operation.id, LANES)) == parcel.key
+            assert keys.of(collection_of(parcel.key), operation.id) == parcel.key
             assert (operation.point is None) == (operation.origin.offset == 101)
     assert sorted(offset for offsets in seen.values() for offset in offsets) == list(range(100, 124))
     assert all(offsets == sorted(offsets) for offsets in seen.values())
@@ -165,7 +167,7 @@ def test_a_key_that_is_not_there_ends_the_job_with_a_sentence() -> None:
     stage = ParseStage(replace(PARSE, connection=replace(NOWHERE, key_source="env:NO_SUCH_KEY")))
 
     async def run() -> None:
-        stage.open(None)
+        stage.open(Context())
         await stage.handle("", packs([upsert("docs", 1, 2)]))
 
     with pytest.raises(StoreError, match="environment variable NO_SUCH_KEY, which is not set"):
@@ -177,7 +179,7 @@ def delivered(store: MemoryPoints, *batches: list[Row]) -> tuple[WriteStage, lis
     stage = WriteStage(WRITE, connect=lambda _connection: store)
 
     async def run() -> list[DeadLetter]:
-        stage.open(None)
+        stage.open(Context())
         letters = []
         for batch in batches:
             for group in dict.fromkeys(map(stage.group_of, batch)):

@@ -188,7 +188,7 @@ LIMITS = st.builds(BatchLimits, st.integers(1, 12), st.sampled_from([10**6, 2000
 PLANS = st.builds(
     Plan,
     st.tuples(LIMITS, LIMITS),
-    several(st.builds(Layout, st.integers(1, 5), st.integers(1, 2), st.integers(1, 3)), 1, 3),
+    several(st.builds(Layout, st.none() | st.integers(1, 5), st.integers(1, 2), st.integers(1, 3)), 1, 3),
     several(st.tuples(st.integers(1, 30), st.booleans()), 1, 5),
 )
 PAUSES = several(st.integers(0, 4), 1, 7)

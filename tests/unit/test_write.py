@@ -14,6 +14,7 @@ from pyflink.common import Row
 from qdrant_client.grpc import UpdateStatus
 
 from tests.support.generated import encoded
+from tests.support.metrics import Context
 from tests.support.store import NOWHERE, MemoryPoints
 from udfs.core.batching import BatchLimits
 from udfs.core.dead_letters import DeadLetter, LetterRules, Record, dead_letter, packed
@@ -64,7 +65,7 @@ def written(
     stage = WriteStage(replace(OPTIONS, **options), connect=lambda _connection: store)
 
     async def run() -> list[DeadLetter]:
-        stage.open(None)
+        stage.open(Context())
         return [DeadLetter(*letter) for batch in batches for letter in await stage.handle(group, batch)]
 
     return stage, asyncio.run(run())
@@ -162,7 +163,7 @@ def test_dead_letters_of_the_parse_stage_pass_through() -> None:
     stage = WriteStage(OPTIONS, connect=lambda _connection: pytest.fail("a connection for nothing"))
 
     async def run() -> list[DeadLetter]:
-        stage.open(None)
+        stage.open(Context())
         assert [stage.group_of(row) for row in rows] == [DEAD_LETTERS] * 2
         assert [stage.size_of(row)[0] for row in rows] == [2, 1]
         return [DeadLetter(*row) for row in await stage.handle(DEAD_LETTERS, rows)]
@@ -177,7 +178,7 @@ def test_a_collection_in_trouble_leaves_the_others_their_place() -> None:
     stage = WriteStage(replace(OPTIONS, max_in_flight=1), connect=lambda _connection: store)
 
     async def run() -> None:
-        stage.open(None)
+        stage.open(Context())
         waiting = asyncio.create_task(stage.handle("docs", [row([upsert(1)])]))
         await asyncio.sleep(0.01)
         await asyncio.wait_for(stage.handle("other", [row([upsert(2)])]), timeout=5)
@@ -193,7 +194,7 @@ def test_a_key_that_is_not_there_ends_the_job_with_a_sentence() -> None:
     stage = WriteStage(replace(OPTIONS, connection=replace(NOWHERE, key_source="env:NO_SUCH_KEY")))
 
     async def run() -> None:
-        stage.open(None)
+        stage.open(Context())
         await stage.handle("docs", [row([upsert(1)])])
 
     with pytest.raises(StoreError, match="environment variable NO_SUCH_KEY, which is not set"):

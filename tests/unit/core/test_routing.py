@@ -14,7 +14,7 @@ from job.arguments import SettingsError, load_settings
 from tests.support.generated import spellings
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.refusals import Refusal
-from udfs.core.routing import DEAD_LETTERS, collection_of, lane_of, write_key
+from udfs.core.routing import DEAD_LETTERS, WriteKeys, Writers, collection_of, lane_of, write_key
 
 RULES = ParseRules()
 IDS = st.integers(0, 2**64 - 1) | st.uuids().map(str)
@@ -34,8 +34,11 @@ def test_however_an_id_is_written_it_meets_one_writer(point_id: int | str, lanes
     texts = [json.dumps({"collection_name": "docs", "id": spelling}).encode() for spelling in written]
     operations = [parse_message(None, text, RULES) for text in texts]
     operations += [parse_message(text, None, RULES) for text in texts]
-    keys = {write_key(op.collection, lane_of(op.id, lanes)) for op in operations if not isinstance(op, Refusal)}
-    assert keys == {write_key("docs", lane_of(point_id, lanes))}
+    keys = WriteKeys(lanes, Writers(3, 128))
+    met = {
+        keys.of(operation.collection, operation.id) for operation in operations if not isinstance(operation, Refusal)
+    }
+    assert met == {keys.of_lane("docs", lane_of(point_id, lanes))}
     assert not any(isinstance(operation, Refusal) for operation in operations)
 
 
@@ -76,12 +79,49 @@ def test_lanes_share_the_work(ids: list[int | str]) -> None:
     assert max(shares.values()) <= 2_000
 
 
-@example(("a", 11), ("a1", 1))
-@example(("a", 11), ("1a", 1))
-@given(st.tuples(st.text(), st.integers(0, 99)), st.tuples(st.text(), st.integers(0, 99)))
-def test_unlike_places_have_unlike_keys(one: tuple[str, int], other: tuple[str, int]) -> None:
+@example(("a", 11, 0), ("a1", 1, 0))
+@example(("a", 11, 0), ("1a", 1, 0))
+@example(("a", 1, 11), ("a", 11, 1))
+@given(st.tuples(st.text(), *[st.integers(0, 99)] * 2), st.tuples(st.text(), *[st.integers(0, 99)] * 2))
+def test_unlike_places_have_unlike_keys(one: tuple[str, int, int], other: tuple[str, int, int]) -> None:
     """Two collections, or two lanes of one, never share a key, whatever characters a name has."""
     assert (write_key(*one) == write_key(*other)) == (one == other)
+
+
+@given(st.text(), st.integers(1, 60), st.integers(1, 3), st.integers(0, 3))
+def test_lanes_go_to_writers_in_turns(collection: str, subtasks: int, rounds: int, more: int) -> None:
+    """With as many lanes as writers each has one, with twice as many two, and in between some one more than others."""
+    lanes, writers = rounds * subtasks + more % subtasks, Writers(subtasks, 128)
+    keys = WriteKeys(lanes, writers)
+    shares = Counter(writers.of(keys.of_lane(collection, lane)) for lane in range(lanes))
+    assert set(shares) == set(range(subtasks))
+    assert set(shares.values()) <= {rounds, rounds + 1}
+
+
+def test_small_collections_do_not_all_begin_with_one_writer() -> None:
+    """With a single lane each, many collections are spread over the writers."""
+    writers = Writers(4, 128)
+    keys = WriteKeys(1, writers)
+    shares = Counter(writers.of(keys.of_lane(f"tenant-{number}", 0)) for number in range(400))
+    assert min(shares[subtask] for subtask in range(4)) >= 50
+
+
+@pytest.mark.parametrize(
+    ("key", "subtask"),
+    [
+        pytest.param("0.0/docs", 24, id="ascii"),
+        pytest.param("1.0/\N{MUSICAL SYMBOL G CLEF}", 46, id="surrogates"),
+        pytest.param("", 25, id="empty"),
+    ],
+)
+def test_the_writer_of_a_key_is_the_one_that_flink_chooses(key: str, subtask: int) -> None:
+    """As Flink's own KeyGroupRangeAssignment said of a Row of this key; tests/flink/test_writers.py asks it anew."""
+    assert Writers(100, 128).of(key) == subtask
+
+
+def test_a_writer_that_no_key_meets_is_done_without() -> None:
+    """The search for a key ends, whatever Flink makes of keys."""
+    assert WriteKeys(2, Writers(2, 1)).of_lane("docs", 0) == write_key("docs", 0)
 
 
 @given(st.text(), st.integers(0, 99))

@@ -27,7 +27,7 @@ def test_both_stages_are_told_what_they_need() -> None:
             *("--lanes=5", "--qdrant.api.key=env:KEY", "--sink.request.timeout=9 s"),
         ]
     )
-    options = pipeline_options(settings, parallelism=2, letter_max_bytes=1000)
+    options = pipeline_options(settings, letter_max_bytes=1000)
     connection = Connection("qdrant", 6334, tls=False, key_source="env:KEY", timeout_seconds=9)
     assert options.source == settings.connector_options
     assert options.parse.rules == ParseRules("mine", 2 * 2**20)
@@ -39,16 +39,16 @@ def test_both_stages_are_told_what_they_need() -> None:
         assert stage.retry.max_seconds == 120
 
 
-def test_by_default_outages_are_waited_out_and_lanes_follow_the_parallelism() -> None:
-    """Without a time limit there is none, and there are 16 lanes for each slot."""
-    options = pipeline_options(load_settings(LEAST), parallelism=3, letter_max_bytes=1000)
+def test_by_default_outages_are_waited_out_and_lanes_follow_the_writers() -> None:
+    """Without a time limit there is none, and the parse stage counts the writers when it runs."""
+    options = pipeline_options(load_settings(LEAST), letter_max_bytes=1000)
     assert (options.write.retry.max_seconds, options.parse.retry.max_seconds) == (None, None)
-    assert options.parse.lanes == 48
+    assert options.parse.lanes is None
 
 
 def test_without_tolerance_nobody_knows_dead_letters() -> None:
     """Neither a stage nor the path has any."""
-    options = pipeline_options(load_settings(LEAST), parallelism=1, letter_max_bytes=1000)
+    options = pipeline_options(load_settings(LEAST), letter_max_bytes=1000)
     assert (options.parse.dead_letters, options.write.dead_letters, options.dead_letters) == (None, None, None)
 
 
@@ -56,7 +56,7 @@ def test_with_tolerance_both_stages_know_what_dead_letters_look_like() -> None:
     """The name of the job, the size that the topic takes and the limit reach the workers."""
     limit = ["--errors.limit.share=0.5", "--errors.limit.count=7", "--errors.limit.window=90 s"]
     settings = load_settings([*LEAST, *TOLERANT, *limit, "--job.name=my-job"])
-    options = pipeline_options(settings, parallelism=1, letter_max_bytes=1000)
+    options = pipeline_options(settings, letter_max_bytes=1000)
     expected = DeadLetterOptions(LetterRules("my-job", 1000), ErrorLimit(0.5, 7, 90))
     assert (options.parse.dead_letters, options.write.dead_letters) == (expected, expected)
 
@@ -65,7 +65,7 @@ def test_dead_letters_go_to_the_same_kafka() -> None:
     """Their producer gets the properties of the Kafka client, but for those that would be harmful to it."""
     more = ["--properties.security.protocol=SSL", "--properties.interceptor.classes=x.ForConsumers"]
     settings = load_settings([*LEAST, *TOLERANT, *more])
-    assert pipeline_options(settings, parallelism=1, letter_max_bytes=5_000_000).dead_letters == {
+    assert pipeline_options(settings, letter_max_bytes=5_000_000).dead_letters == {
         "topic": "letters",
         "properties.bootstrap.servers": "kafka:9092",
         "properties.security.protocol": "SSL",
@@ -87,7 +87,7 @@ def test_dead_letters_go_to_the_same_kafka() -> None:
 def test_a_property_of_the_producer_is_fixed_where_it_must_be(name: str, given: str, expected: str) -> None:
     """What keeps dead letters safe is not up to the settings; the rest is."""
     settings = load_settings([*LEAST, *TOLERANT, f"--properties.{name}={given}"])
-    sink = pipeline_options(settings, parallelism=1, letter_max_bytes=5_000_000).dead_letters
+    sink = pipeline_options(settings, letter_max_bytes=5_000_000).dead_letters
     assert sink is not None
     assert sink[f"properties.{name}"] == expected
 
@@ -95,7 +95,7 @@ def test_a_property_of_the_producer_is_fixed_where_it_must_be(name: str, given: 
 def test_the_options_of_the_stages_can_be_sent() -> None:
     """Workers get them pickled; the key of Qdrant is not in them."""
     settings = load_settings([*LEAST, *TOLERANT, "--qdrant.api.key=env:KEY"])
-    options = pipeline_options(settings, parallelism=1, letter_max_bytes=1000)
+    options = pipeline_options(settings, letter_max_bytes=1000)
     assert pickle.loads(pickle.dumps(options)) == options  # noqa: S301 - our own
 
 

@@ -123,12 +123,6 @@ def test_settings_do_not_change() -> None:
     assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - our own
 
 
-def test_lanes_are_sixteen_per_slot_unless_given() -> None:
-    """Lanes follow the parallelism unless somebody chose their number."""
-    assert load_settings(LEAST).lanes_for(4) == 64
-    assert load_settings([*LEAST, "--lanes=1"]).lanes_for(4) == 1
-
-
 ADDRESSES = {
     "http://qdrant": Connection("qdrant", 6334, False, None, 60.0),  # noqa: FBT003
     "https://qdrant:443/": Connection("qdrant", 443, True, None, 60.0),  # noqa: FBT003
