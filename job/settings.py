@@ -155,7 +155,7 @@ class Settings(BaseModel):
     )
     lanes: Count | None = _setting(
         "lanes",
-        "Parts that each collection is divided into, dealt to the writers in turns; one for each of them unless given.",
+        "How many of the writers share each collection: all of them, as many as the parallelism, unless given.",
         None,
     )
     errors_tolerance: Literal["none", "all"] = _setting(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,9 @@ from udfs.accounts import Account
 from udfs.core.dead_letters import DeadLetter, Record, in_parcels, packed
 from udfs.core.operations import Origin, Upsert
 from udfs.core.packs import count_of, headers_of, records_of
-from udfs.core.parcels import KeyedParcel, Parcel
+from udfs.core.parcels import AddressedParcel, Parcel
 from udfs.core.refusals import Refusal
-from udfs.core.routing import DEAD_LETTERS, WriteKeys, Writers
+from udfs.core.routing import DEAD_LETTERS, Addresses, Writers, key_of
 from udfs.dead_letters import DeadLetters
 from udfs.intake import Intake
 from udfs.micro_batch import Stage
@@ -38,14 +37,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A KeyedParcel.
+# An AddressedParcel.
 PARCEL = Types.ROW([Types.STRING(), Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
 _DESCRIPTIONS_IN_FLIGHT = 1
 
 
 def write_key_of(row: Row) -> str:
-    """Return collection and lane of a parcel: one id always meets one writer, and one collection can use every slot."""
-    return KeyedParcel(*row).key
+    """Return the key of a parcel's writer: one id always meets one writer, and one collection can use every slot."""
+    return key_of(AddressedParcel(*row).address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class ParseOptions:
 
     Attributes:
         rules: How a message becomes an operation.
-        lanes: Into how many lanes the ids of a collection are dealt; None is one for each writer.
+        lanes: How many writers share a collection; all of them if None.
         limits: The size of a micro-batch.
         connection: Where the collections are described.
         retry: How patiently they are asked for.
@@ -90,8 +89,7 @@ class ParseStage(Stage[bytes, Row]):
         self._dead_letters = DeadLetters(self._options.dead_letters, "parse")
         # Both stages have the job's parallelism.
         writers = Writers(context.get_number_of_parallel_subtasks(), context.get_max_number_of_parallel_subtasks())
-        self._lanes = self._options.lanes or writers.subtasks
-        self._write_keys = WriteKeys(self._lanes, writers)
+        self._addresses = Addresses(self._options.lanes or writers.subtasks, writers)
         logger.info("The parse stage opens with %s and %s", self._options, writers)
         self._intake: Intake | None = None
 
@@ -104,7 +102,7 @@ class ParseStage(Stage[bytes, Row]):
         return count_of(pack), len(pack)
 
     async def handle(self, _group: str, packs: list[bytes]) -> list[Row]:
-        """Return one row per write key, in the layout of `PARCEL`."""
+        """Return one row per address, in the layout of `PARCEL`."""
         records = [record for pack in packs for record in records_of(pack)]
         outcomes = await self._opened().judge([(key, value) for key, value, *_ in records])
         parcels: dict[str, Parcel] = {}
@@ -114,11 +112,11 @@ class ParseStage(Stage[bytes, Row]):
                 record = Record(key, value, headers_of(headers), Origin(topic, partition, offset))
                 letters.append(self._dead_letters.of(record, outcome))
                 continue
-            write_to = self._write_keys.of(outcome.collection, outcome.id)
+            address = self._addresses.of(outcome.collection, outcome.id)
             point = encode_upsert(outcome) if isinstance(outcome, Upsert) else None
-            if write_to not in parcels:
-                parcels[write_to] = Parcel()
-            parcels[write_to].add(outcome.id, point, (topic, partition, offset))
+            if address not in parcels:
+                parcels[address] = Parcel()
+            parcels[address].add(outcome.id, point, (topic, partition, offset))
         self._dead_letters.check(len(records), len(letters))
         self._account.add(read=len(records))
         return [*_rows(parcels), *self._rows_of_letters(letters)]
@@ -126,9 +124,8 @@ class ParseStage(Stage[bytes, Row]):
     def _rows_of_letters(self, letters: list[DeadLetter]) -> Iterator[Row]:
         """Yield dead letters by the way that everything goes, so that the same barrier is behind them."""
         for parcel in in_parcels(letters, self.limits.max_bytes):
-            # Any lane will do, as they have no order to keep.
-            lane = random.randrange(self._lanes)  # noqa: S311 - no secret
-            yield Row(*KeyedParcel(self._write_keys.of_lane(DEAD_LETTERS, lane), len(parcel), packed(parcel)))
+            # Anywhere, as they have no order to keep.
+            yield Row(*AddressedParcel(self._addresses.of_any(DEAD_LETTERS), len(parcel), packed(parcel)))
 
     def _opened(self) -> Intake:
         if self._intake is None:
@@ -139,5 +136,5 @@ class ParseStage(Stage[bytes, Row]):
 
 
 def _rows(parcels: dict[str, Parcel]) -> Iterator[Row]:
-    for key, parcel in parcels.items():
-        yield Row(*KeyedParcel(key, len(parcel), parcel.to_bytes()))
+    for address, parcel in parcels.items():
+        yield Row(*AddressedParcel(address, len(parcel), parcel.to_bytes()))

@@ -15,7 +15,7 @@ from pyflink.common import Row, Types
 
 from udfs.accounts import Account
 from udfs.core.dead_letters import DeadLetter, Record, unpacked
-from udfs.core.parcels import KeyedParcel, operations_of
+from udfs.core.parcels import AddressedParcel, operations_of
 from udfs.core.refusals import CODES
 from udfs.core.routing import DEAD_LETTERS, collection_of
 from udfs.dead_letters import DeadLetters
@@ -86,17 +86,17 @@ class WriteStage(Stage["Row", "Row"]):
         self._delivery: Delivery | None = None
 
     def group_of(self, row: Row) -> str:
-        """Group by collection; a batch per lane would make tiny requests."""
-        return collection_of(KeyedParcel(*row).key)
+        """Group by collection: what all parsers have for it makes a batch together."""
+        return collection_of(AddressedParcel(*row).address)
 
     def size_of(self, row: Row) -> tuple[int, int]:
         """Count the operations, or dead letters, and bytes of a parcel."""
-        parcel = KeyedParcel(*row)
+        parcel = AddressedParcel(*row)
         return parcel.length, len(parcel.parcel)
 
     async def handle(self, group: str, rows: list[Row]) -> Sequence[Row]:
         """Write one batch; return dead letters, in the layout of `LETTER`."""
-        parcels = [KeyedParcel(*row).parcel for row in rows]
+        parcels = [AddressedParcel(*row).parcel for row in rows]
         if group == DEAD_LETTERS:
             letters = [letter for parcel in parcels for letter in unpacked(parcel)]
         else:

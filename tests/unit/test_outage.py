@@ -18,9 +18,9 @@ from tests.support.packing import KafkaRecord, pack_of
 from tests.support.store import NOWHERE, MemoryPoints
 from udfs.core.batching import BatchLimits
 from udfs.core.messages import ParseRules
-from udfs.core.parcels import KeyedParcel, Parcel
+from udfs.core.parcels import AddressedParcel, Parcel
 from udfs.core.retry import Backoff
-from udfs.core.routing import write_key
+from udfs.core.routing import address
 from udfs.parse import ParseOptions, ParseStage
 from udfs.qdrant.judge import Action, Answer, Remedy, Verdict
 from udfs.qdrant.outage import Outages, Waiting
@@ -178,7 +178,7 @@ MESSAGE = KafkaRecord(None, b'{"collection_name": "docs", "id": 1, "vector": [1,
         pytest.param(ParseStage(PARSE, lambda _connection: Away()), pack_of([MESSAGE]), id="parse"),
         pytest.param(
             WriteStage(WRITE, lambda _connection: Away()),
-            Row(*KeyedParcel(write_key("docs", 0), 1, PARCEL.to_bytes())),
+            Row(*AddressedParcel(address("0", "docs"), 1, PARCEL.to_bytes())),
             id="write",
         ),
     ],

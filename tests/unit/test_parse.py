@@ -21,10 +21,10 @@ from udfs.core.error_limit import ErrorLimit
 from udfs.core.failures import MessageRefusedError, StoreError, TooManyRefusedError
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Delete, Upsert
-from udfs.core.parcels import KeyedParcel, operations_of
+from udfs.core.parcels import AddressedParcel, operations_of
 from udfs.core.refusals import Refusal
 from udfs.core.retry import Backoff
-from udfs.core.routing import DEAD_LETTERS, WriteKeys, Writers, collection_of
+from udfs.core.routing import DEAD_LETTERS, Addresses, Writers, collection_of
 from udfs.core.vectors import Dense
 from udfs.dead_letters import DeadLetterOptions
 from udfs.parse import ParseOptions, ParseStage, write_key_of
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pyflink.common import Row
 
 LANES = 4
+WRITERS = Writers(4, 128)
 LIMITS = BatchLimits(100, 1 << 20, 8)
 QUICK = RetryOptions(Backoff(0.0001, 0.0002))
 LETTERS = DeadLetterOptions(LetterRules("my-job", 10**6), ErrorLimit(0.9, 0, 60))
@@ -76,27 +77,26 @@ def parsed(store: MemoryPoints, *batches: list[bytes], options: ParseOptions = P
     stage = ParseStage(options, connect=lambda _connection: store)
 
     async def run() -> list[Row]:
-        stage.open(Context())
+        stage.open(Context(None, *WRITERS))
         return [row for batch in batches for row in await stage.handle("", batch)]
 
     return stage, asyncio.run(run())
 
 
-def test_operations_leave_by_collection_and_lane_in_their_order() -> None:
-    """A row has one write key and everything for it; each operation has its id, its place and its bytes."""
+def test_operations_leave_by_collection_and_writer_in_their_order() -> None:
+    """A row has one address and everything for it; each operation has its id, its place and its bytes."""
     messages = [upsert("docs", 1, 2), tombstone("docs", 1), upsert("other", 1, 3), upsert("docs", 5, 2)]
     messages += [upsert("docs", number, 2) for number in range(20)]
     stage, rows = parsed(MemoryPoints({"docs": 2, "other": 3}), packs(messages, 100))
-    keys = WriteKeys(LANES, Writers(1, 128))
+    addresses = Addresses(LANES, WRITERS)
     seen = {}
     for row in rows:
-        parcel = KeyedParcel(*row)
-        assert write_key_of(row) == parcel.key
+        parcel = AddressedParcel(*row)
         operations = list(operations_of(parcel.parcel))
         assert parcel.length == len(operations)
-        seen[parcel.key] = [operation.origin.offset for operation in operations]
+        seen[parcel.address] = [operation.origin.offset for operation in operations]
         for operation in operations:
-            assert keys.of(collection_of(parcel.key), operation.id) == parcel.key
+            assert addresses.of(collection_of(parcel.address), operation.id) == parcel.address
             assert (operation.point is None) == (operation.origin.offset == 101)
     assert sorted(offset for offsets in seen.values() for offset in offsets) == list(range(100, 124))
     assert all(offsets == sorted(offsets) for offsets in seen.values())
@@ -108,25 +108,25 @@ def test_a_refused_message_leaves_as_a_dead_letter_with_everything_it_had() -> N
     bad = Message(b"\xff", b'{"collection_name": "docs", "id": -1}')
     store = MemoryPoints({"docs": 2})
     _, rows = parsed(store, packs([upsert("docs", 1, 2), bad, upsert("docs", 2, 2)], 17))
-    (row,) = [row for row in rows if collection_of(write_key_of(row)) == DEAD_LETTERS]
+    (row,) = [row for row in rows if collection_of(AddressedParcel(*row).address) == DEAD_LETTERS]
     (letter,) = delivered(store, [row])[1]
     assert (letter.key, letter.value, letter.headers["at"]) == (*bad, b"18")
     assert (letter.headers["__connect.errors.offset"], letter.code) == (b"18", "id-negative")
-    assert sum(KeyedParcel(*row).length for row in rows) == 3
+    assert sum(AddressedParcel(*row).length for row in rows) == 3
 
 
 def test_dead_letters_use_all_writers() -> None:
     """Those of one batch stay together, those of unlike batches need not meet one writer."""
     _, rows = parsed(MemoryPoints({}), *(packs([Message(None, None)] * 2) for _ in range(100)))
-    assert [KeyedParcel(*row).length for row in rows] == [2] * 100
-    assert len({write_key_of(row) for row in rows}) == LANES, "by chance, one in 10**12 times"
+    assert [AddressedParcel(*row).length for row in rows] == [2] * 100
+    assert {WRITERS.of(write_key_of(row)) for row in rows} == {0, 1, 2, 3}, "by chance, one in 10**12 times"
 
 
 def test_large_dead_letters_leave_in_parcels_of_the_size_of_a_batch() -> None:
     """However large the messages are, what travels is no larger than a batch of points."""
     messages = [Message(b"k", b"x" * 400_000)] * 7
     _, rows = parsed(MemoryPoints({}), packs(messages))
-    assert [KeyedParcel(*row).length for row in rows] == [2, 2, 2, 1]
+    assert [AddressedParcel(*row).length for row in rows] == [2, 2, 2, 1]
     _, letters = delivered(MemoryPoints({}), rows)
     assert [Message(letter.key, letter.value) for letter in letters] == messages
 

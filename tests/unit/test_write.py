@@ -21,10 +21,10 @@ from udfs.core.dead_letters import DeadLetter, LetterRules, Record, dead_letter,
 from udfs.core.error_limit import ErrorLimit
 from udfs.core.failures import MessageRefusedError, StoreError, TooManyRefusedError
 from udfs.core.operations import Delete, Origin, Upsert
-from udfs.core.parcels import KeyedParcel, Parcel
+from udfs.core.parcels import AddressedParcel, Parcel
 from udfs.core.refusals import Refusal
 from udfs.core.retry import Backoff
-from udfs.core.routing import DEAD_LETTERS, write_key
+from udfs.core.routing import DEAD_LETTERS, address
 from udfs.core.vectors import read_vectors
 from udfs.dead_letters import DeadLetterOptions
 from udfs.qdrant.decode import message_of
@@ -55,7 +55,7 @@ def row(operations: Iterable[Upsert | Delete], first_offset: int = 0) -> Row:
     parcel = Parcel()
     for operation in encoded(operations, first_offset):
         parcel.add(*operation)
-    return Row(*KeyedParcel(write_key("docs", 0), len(parcel), parcel.to_bytes()))
+    return Row(*AddressedParcel(address("0", "docs"), len(parcel), parcel.to_bytes()))
 
 
 def written(
@@ -157,9 +157,8 @@ def test_dead_letters_of_the_parse_stage_pass_through() -> None:
         return DeadLetter(None, b"\xff", {"qdrant.errors.code": code.encode(), "mine": None})
 
     letters = [letter("id-type"), letter("key-missing"), letter("id-type")]
-    rows = [
-        Row(*KeyedParcel(write_key(DEAD_LETTERS, 3), len(some), packed(some))) for some in (letters[:2], letters[2:])
-    ]
+    there = address("3", DEAD_LETTERS)
+    rows = [Row(*AddressedParcel(there, len(some), packed(some))) for some in (letters[:2], letters[2:])]
     stage = WriteStage(OPTIONS, connect=lambda _connection: pytest.fail("a connection for nothing"))
 
     async def run() -> list[DeadLetter]:

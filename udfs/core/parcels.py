@@ -1,4 +1,4 @@
-"""What travels between parse and write: the operations of one collection and lane out of one parsed micro-batch."""
+"""What travels between parse and write: the operations of one micro-batch on one collection, for one writer."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Operation(NamedTuple):
     origin: Origin
 
 
-class KeyedParcel(NamedTuple):
+class AddressedParcel(NamedTuple):
     """A parcel as Flink carries it.
 
     Attributes:
-        key: Collection and lane, by which it is routed.
+        address: Writer and collection, as `udfs.core.routing` has it.
         length: The number of its operations.
         parcel: The operations, as `operations_of` reads them.
     """
 
-    key: str
+    address: str
     length: int
     parcel: bytes
 

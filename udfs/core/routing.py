@@ -1,16 +1,16 @@
 """Which writer a point meets: computed from collection and id alone, so that one id always meets the same writer.
 
-The ids of a collection are dealt into lanes, and each lane has a key by which Flink hands it to a writer. Flink hashes
-keys, so by chance some writers would get many lanes and others none, and only with many more lanes than writers would
-that even out; but what a parser has for one lane travels by itself, so many lanes are dear. Instead each lane gets a
-key that Flink's hash brings to the writer whose turn it is. Only shares rest on knowing that hash: whatever writer a
-key is brought to, it is the same one for as long as the job runs.
+Flink hashes keys, so with one for each part of a collection some writers would by chance get many parts and others
+none. With sixteen times as many parts as writers that evens out, but what a parser has for one part travels by itself,
+so many parts are dear. Instead there is one key for each writer, and it is one that Flink's hash brings there. Only the
+shares of the writers rest on knowing that hash: wherever a key is brought to, it is the same writer all the time.
 """
 
 from __future__ import annotations
 
+import random
 import zlib
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
 
 DEAD_LETTERS = ""
-"""Stands in a write key where a collection's name would: no collection has this one."""
+"""Stands in an address where a collection's name would: no collection has this one."""
 
 _WORD = 2**32 - 1
-# Of so many keys for each writer, none belongs to the one that is looked for, once in e^16 times.
-_TRIES = 16
-_KEPT_KEYS = 2**16
+# With so many keys for each writer, one of a thousand gets none of them once in e^50 times.
+_TRIES = 64
 
 
 class Writers(NamedTuple):
@@ -41,28 +40,39 @@ class Writers(NamedTuple):
         """Return which of them gets this key, in ``0…subtasks-1``, as Flink's KeyGroupRangeAssignment has it."""
         return _murmur(_hash_of_row(key)) % self.key_groups * self.subtasks // self.key_groups
 
+    def key_of_each(self) -> list[str]:
+        """Return a key for each of them, in their order; if none is found for one, then any."""
+        found: dict[int, str] = {}
+        for key in map(str, range(_TRIES * self.subtasks)):
+            found.setdefault(self.of(key), key)
+            if len(found) == self.subtasks:
+                break
+        return [found.get(subtask, str(subtask)) for subtask in range(self.subtasks)]
 
-class WriteKeys:
-    """The keys by which Flink hands points to writers.
+
+class Addresses:
+    """Where points go: to which writer, and there into which collection.
 
     Args:
-        lanes: Into how many lanes the ids of each collection are dealt.
-        writers: Who gets them, in turns; two collections may begin with unlike ones.
+        lanes: How many writers share a collection; more than there are count as all of them.
+        writers: From whom they are, in turns; unlike collections may begin with unlike ones.
     """
 
     def __init__(self, lanes: int, writers: Writers) -> None:
-        self._lanes = lanes
-        self._writers = writers
-        self.of_lane = lru_cache(_KEPT_KEYS)(self._found)
+        self._lanes = min(lanes, writers.subtasks)
+        self._keys = writers.key_of_each()
 
     def of(self, collection: str, point_id: PointId) -> str:
-        """Return the key of the collection and the id's lane."""
+        """Return the address of a point."""
         return self.of_lane(collection, lane_of(point_id, self._lanes))
 
-    def _found(self, collection: str, lane: int) -> str:
-        writer = (zlib.crc32(collection.encode()) + lane) % self._writers.subtasks
-        keys = (write_key(collection, lane, salt) for salt in range(_TRIES * self._writers.subtasks))
-        return next((key for key in keys if self._writers.of(key) == writer), write_key(collection, lane))
+    def of_lane(self, collection: str, lane: int) -> str:
+        """Return the address of whatever goes to this one of the writers that share the collection."""
+        return address(self._keys[(zlib.crc32(collection.encode()) + lane) % len(self._keys)], collection)
+
+    def of_any(self, collection: str) -> str:
+        """Return the address of what may go to any writer."""
+        return address(random.choice(self._keys), collection)  # noqa: S311 - no secret
 
 
 def lane_of(point_id: PointId, lanes: int) -> int:
@@ -75,20 +85,24 @@ def lane_of(point_id: PointId, lanes: int) -> int:
     return zlib.crc32(bytes.fromhex(point_id.replace("-", ""))) % lanes
 
 
-def write_key(collection: str, lane: int, salt: int = 0) -> str:
-    """Return a key for a lane of a collection; unlike ones have unlike keys, and one has as many as there are salts."""
-    return f"{lane}.{salt}/{collection}"
+def address(key: str, collection: str) -> str:
+    """Return the address of a collection at the writer to whom Flink brings this key, which has no slash."""
+    return f"{key}/{collection}"
 
 
-def collection_of(key: str) -> str:
-    """Return the collection that a write key names."""
-    return key.partition("/")[2]
+def key_of(address: str) -> str:
+    """Return the key by which Flink brings what has this address to its writer."""
+    return address.partition("/")[0]
+
+
+def collection_of(address: str) -> str:
+    """Return the collection that an address names."""
+    return address.partition("/")[2]
 
 
 def _hash_of_row(key: str) -> int:
     """Hash as Java does the Row of one string that PyFlink makes of a key: RowUtils adds 31 twice."""
-    units = memoryview(key.encode("utf-16-le")).cast("H")
-    return reduce(lambda code, unit: 31 * code + unit & _WORD, units, 0) + 62 & _WORD
+    return reduce(lambda code, letter: 31 * code + letter & _WORD, key.encode("ascii"), 0) + 62 & _WORD
 
 
 def _murmur(code: int) -> int:

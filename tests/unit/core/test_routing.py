@@ -14,7 +14,7 @@ from job.arguments import SettingsError, load_settings
 from tests.support.generated import spellings
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.refusals import Refusal
-from udfs.core.routing import DEAD_LETTERS, WriteKeys, Writers, collection_of, lane_of, write_key
+from udfs.core.routing import DEAD_LETTERS, Addresses, Writers, address, collection_of, key_of, lane_of
 
 RULES = ParseRules()
 IDS = st.integers(0, 2**64 - 1) | st.uuids().map(str)
@@ -34,11 +34,9 @@ def test_however_an_id_is_written_it_meets_one_writer(point_id: int | str, lanes
     texts = [json.dumps({"collection_name": "docs", "id": spelling}).encode() for spelling in written]
     operations = [parse_message(None, text, RULES) for text in texts]
     operations += [parse_message(text, None, RULES) for text in texts]
-    keys = WriteKeys(lanes, Writers(3, 128))
-    met = {
-        keys.of(operation.collection, operation.id) for operation in operations if not isinstance(operation, Refusal)
-    }
-    assert met == {keys.of_lane("docs", lane_of(point_id, lanes))}
+    addresses = Addresses(lanes, Writers(3, 128))
+    met = {addresses.of(op.collection, op.id) for op in operations if not isinstance(op, Refusal)}
+    assert met == {addresses.of_lane("docs", lane_of(point_id, min(lanes, 3)))}
     assert not any(isinstance(operation, Refusal) for operation in operations)
 
 
@@ -79,55 +77,55 @@ def test_lanes_share_the_work(ids: list[int | str]) -> None:
     assert max(shares.values()) <= 2_000
 
 
-@example(("a", 11, 0), ("a1", 1, 0))
-@example(("a", 11, 0), ("1a", 1, 0))
-@example(("a", 1, 11), ("a", 11, 1))
-@given(st.tuples(st.text(), *[st.integers(0, 99)] * 2), st.tuples(st.text(), *[st.integers(0, 99)] * 2))
-def test_unlike_places_have_unlike_keys(one: tuple[str, int, int], other: tuple[str, int, int]) -> None:
-    """Two collections, or two lanes of one, never share a key, whatever characters a name has."""
-    assert (write_key(*one) == write_key(*other)) == (one == other)
+KEYS = st.integers(0, 99).map(str)
 
 
-@given(st.text(), st.integers(1, 60), st.integers(1, 3), st.integers(0, 3))
-def test_lanes_go_to_writers_in_turns(collection: str, subtasks: int, rounds: int, more: int) -> None:
-    """With as many lanes as writers each has one, with twice as many two, and in between some one more than others."""
-    lanes, writers = rounds * subtasks + more % subtasks, Writers(subtasks, 128)
-    keys = WriteKeys(lanes, writers)
-    shares = Counter(writers.of(keys.of_lane(collection, lane)) for lane in range(lanes))
-    assert set(shares) == set(range(subtasks))
-    assert set(shares.values()) <= {rounds, rounds + 1}
+@example(("1", "1a"), ("11", "a"))
+@given(st.tuples(KEYS, st.text()), st.tuples(KEYS, st.text()))
+def test_unlike_places_have_unlike_addresses(one: tuple[str, str], other: tuple[str, str]) -> None:
+    """Neither two collections nor two writers share an address, whatever characters a name has."""
+    assert (address(*one) == address(*other)) == (one == other)
+
+
+@given(KEYS, st.text())
+def test_an_address_names_key_and_collection(key: str, collection: str) -> None:
+    """Flink learns from it where to bring a parcel, and a writer which collection it is for."""
+    assert (key_of(address(key, collection)), collection_of(address(key, collection))) == (key, collection)
+
+
+@pytest.mark.parametrize(("subtasks", "key_groups"), [(1, 128), (3, 128), (100, 256), (128, 128), (1000, 2048)])
+def test_each_writer_has_a_key(subtasks: int, key_groups: int) -> None:
+    """Flink's hash brings each of them to another one."""
+    writers = Writers(subtasks, key_groups)
+    assert [writers.of(key) for key in writers.key_of_each()] == list(range(subtasks))
+
+
+@given(st.text(), st.integers(1, 60), st.integers(1, 100))
+def test_writers_share_a_collection(collection: str, subtasks: int, lanes: int) -> None:
+    """As many as there are lanes, each with one of them."""
+    writers = Writers(subtasks, 128)
+    addresses = Addresses(lanes, writers)
+    met = Counter(addresses.of(collection, number) for number in range(64 * subtasks))
+    assert len({writers.of(key_of(address)) for address in met}) == len(met) == min(lanes, subtasks)
 
 
 def test_small_collections_do_not_all_begin_with_one_writer() -> None:
     """With a single lane each, many collections are spread over the writers."""
     writers = Writers(4, 128)
-    keys = WriteKeys(1, writers)
-    shares = Counter(writers.of(keys.of_lane(f"tenant-{number}", 0)) for number in range(400))
+    addresses = Addresses(1, writers)
+    shares = Counter(writers.of(key_of(addresses.of(f"tenant-{number}", 1))) for number in range(400))
     assert min(shares[subtask] for subtask in range(4)) >= 50
 
 
-@pytest.mark.parametrize(
-    ("key", "subtask"),
-    [
-        pytest.param("0.0/docs", 24, id="ascii"),
-        pytest.param("1.0/\N{MUSICAL SYMBOL G CLEF}", 46, id="surrogates"),
-        pytest.param("", 25, id="empty"),
-    ],
-)
+@pytest.mark.parametrize(("key", "subtask"), [("0", 25), ("17", 18), ("63999", 3)])
 def test_the_writer_of_a_key_is_the_one_that_flink_chooses(key: str, subtask: int) -> None:
     """As Flink's own KeyGroupRangeAssignment said of a Row of this key; tests/flink/test_writers.py asks it anew."""
     assert Writers(100, 128).of(key) == subtask
 
 
 def test_a_writer_that_no_key_meets_is_done_without() -> None:
-    """The search for a key ends, whatever Flink makes of keys."""
-    assert WriteKeys(2, Writers(2, 1)).of_lane("docs", 0) == write_key("docs", 0)
-
-
-@given(st.text(), st.integers(0, 99))
-def test_a_key_names_its_collection(collection: str, lane: int) -> None:
-    """A writer learns from the key alone which collection it serves."""
-    assert collection_of(write_key(collection, lane)) == collection
+    """The search for keys ends, whatever Flink makes of them."""
+    assert len(Writers(2, 1).key_of_each()) == 2
 
 
 def test_dead_letters_are_no_collection() -> None:
