@@ -27,7 +27,7 @@ def read_point_id(value: object, field: str = "id") -> PointId:
     Raises:
         RefusedError: if Qdrant could not store exactly this id.
     """
-    if type(value) is int and 0 <= value <= MAX_INTEGER:
+    if type(value) is int and 0 <= value <= MAX_INTEGER:  # most are so
         return value
     if isinstance(value, str):
         if not _UUID.fullmatch(value):

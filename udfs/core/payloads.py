@@ -53,7 +53,7 @@ def _check(items: Iterable[tuple[str | int, Any]], levels: int, place: _Place, *
         raise refused("payload-too-deep", _path(place), f"is nested too deeply; {rule}")
     for name, item in items:
         kind = type(item)
-        if kind is str:
+        if kind is str:  # most are so
             continue
         if kind is dict:
             _check(item.items(), levels + _LEVELS_PER_OBJECT, (place, name), is_exact=is_exact)
