@@ -25,7 +25,7 @@ from udfs.qdrant.outage import COUNTED
 from udfs.qdrant.patience import Patience, RetryOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from pyflink.datastream import RuntimeContext
 
@@ -105,21 +105,26 @@ class ParseStage(Stage[bytes, Row]):
         """Return one row per address, in the layout of `PARCEL`."""
         records = [record for pack in packs for record in records_of(pack)]
         outcomes = await self._opened().judge([(key, value) for key, value, *_ in records])
-        parcels: dict[str, Parcel] = {}
+        parcels: dict[tuple[str, int], Parcel] = {}
         letters: list[DeadLetter] = []
         for (key, value, topic, partition, offset, headers), outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, Refusal):
                 record = Record(key, value, headers_of(headers), Origin(topic, partition, offset))
                 letters.append(self._dead_letters.of(record, outcome))
                 continue
-            address = self._addresses.of(outcome.collection, outcome.id)
+            place = outcome.collection, self._addresses.lane_of(outcome.id)
             point = encode_upsert(outcome) if isinstance(outcome, Upsert) else None
-            if address not in parcels:
-                parcels[address] = Parcel()
-            parcels[address].add(outcome.id, point, (topic, partition, offset))
+            if place not in parcels:
+                parcels[place] = Parcel()
+            parcels[place].add(outcome.id, point, (topic, partition, offset))
         self._dead_letters.check(len(records), len(letters))
         self._account.add(read=len(records))
-        return [*_rows(parcels), *self._rows_of_letters(letters)]
+        return [*self._rows(parcels), *self._rows_of_letters(letters)]
+
+    def _rows(self, parcels: Mapping[tuple[str, int], Parcel]) -> Iterator[Row]:
+        """Yield the parcels, which are known by collection and lane."""
+        for place, parcel in parcels.items():
+            yield Row(*AddressedParcel(self._addresses.of(*place), len(parcel), parcel.to_bytes()))
 
     def _rows_of_letters(self, letters: list[DeadLetter]) -> Iterator[Row]:
         """Yield dead letters by the way that everything goes, so that the same barrier is behind them."""
@@ -133,8 +138,3 @@ class ParseStage(Stage[bytes, Row]):
             patience = Patience(options.connection, options.retry, _DESCRIPTIONS_IN_FLIGHT, self._waits.add)
             self._intake = Intake(options.rules, Collections(self._connect(options.connection), patience).describe)
         return self._intake
-
-
-def _rows(parcels: dict[str, Parcel]) -> Iterator[Row]:
-    for address, parcel in parcels.items():
-        yield Row(*AddressedParcel(address, len(parcel), parcel.to_bytes()))

@@ -19,7 +19,7 @@ from scripts.stack.processes import StackError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from scripts.benchmark.workloads import Workload
     from scripts.stack.kafka import Kafka
@@ -50,7 +50,7 @@ class Backlog:
         """How many are not committed."""
         return self.produced - self.read
 
-    def look(self, offsets: Sequence[int], now: float) -> None:
+    def look(self, offsets: Iterable[int], now: float) -> None:
         """Note which offsets are committed; raise StackError if they say that the job was not at full speed."""
         read = sum(offsets)
         if read > self.read or self._moved_at is None:
@@ -100,8 +100,10 @@ class Feeder:
         with closing(Consumer(group)) as consumer:
             while not is_over.is_set():
                 offsets = committed_offsets(consumer, partitions)
-                self.backlog.look([*offsets.values()], time.monotonic())
-                self._forget([TopicPartition(self.topic, *place) for place in offsets.items() if place[1] > 0])
+                self.backlog.look(offsets.values(), time.monotonic())
+                self._forget(
+                    [TopicPartition(self.topic, number, offset) for number, offset in offsets.items() if offset]
+                )
                 if self.backlog.left > self.full:
                     is_over.wait(_LOOK_EVERY)
                 else:

@@ -115,9 +115,8 @@ def committed_offsets(consumer: Consumer, partitions: Sequence[TopicPartition]) 
     except KafkaException as error:
         if error.args[0].code() not in _NOT_YET:
             raise
-        committed = []
-    offsets = {place.partition: max(place.offset, 0) for place in committed}
-    return {place.partition: offsets.get(place.partition, 0) for place in partitions}
+        return {place.partition: 0 for place in partitions}
+    return {place.partition: max(place.offset, 0) for place in committed}
 
 
 def _java(main_class: str, *args: str, options: Sequence[str] = ()) -> list[str]:

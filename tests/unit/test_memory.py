@@ -69,11 +69,12 @@ def output_of(program: str) -> bytes:
 def test_large_buffers_leave_no_gaps() -> None:
     """Of those of two megabytes, between others that stay, the memory goes back as soon as they are freed."""
     program = """
+from resource import getpagesize
 from udfs.memory import spare_memory
 spare_memory()
 def resident():
     with open("/proc/self/statm") as sizes:
-        return int(sizes.read().split()[1]) * 4096 / 1e6
+        return int(sizes.read().split()[1]) * getpagesize() / 1e6
 held = [b"x" * (1_999_000 * (number % 2) + 1_000) for number in range(200)]
 full = resident()
 del held[1::2]

@@ -24,7 +24,7 @@ from udfs.core.operations import Delete, Upsert
 from udfs.core.parcels import AddressedParcel, operations_of
 from udfs.core.refusals import Refusal
 from udfs.core.retry import Backoff
-from udfs.core.routing import DEAD_LETTERS, Addresses, Writers, collection_of
+from udfs.core.routing import DEAD_LETTERS, Addresses, Writers, collection_of, key_of
 from udfs.core.vectors import Dense
 from udfs.dead_letters import DeadLetterOptions
 from udfs.parse import ParseOptions, ParseStage, write_key_of
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pyflink.common import Row
 
 LANES = 4
-WRITERS = Writers(4, 128)
+WRITERS = Writers(LANES, 128)
 LIMITS = BatchLimits(100, 1 << 20, 8)
 QUICK = RetryOptions(Backoff(0.0001, 0.0002))
 LETTERS = DeadLetterOptions(LetterRules("my-job", 10**6), ErrorLimit(0.9, 0, 60))
@@ -92,11 +92,12 @@ def test_operations_leave_by_collection_and_writer_in_their_order() -> None:
     seen = {}
     for row in rows:
         parcel = AddressedParcel(*row)
+        assert write_key_of(row) == key_of(parcel.address)
         operations = list(operations_of(parcel.parcel))
         assert parcel.length == len(operations)
         seen[parcel.address] = [operation.origin.offset for operation in operations]
         for operation in operations:
-            assert addresses.of(collection_of(parcel.address), operation.id) == parcel.address
+            assert addresses.of(collection_of(parcel.address), addresses.lane_of(operation.id)) == parcel.address
             assert (operation.point is None) == (operation.origin.offset == 101)
     assert sorted(offset for offsets in seen.values() for offset in offsets) == list(range(100, 124))
     assert all(offsets == sorted(offsets) for offsets in seen.values())

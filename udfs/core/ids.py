@@ -45,8 +45,6 @@ def _read_number(value: float, field: str) -> int:
         raise _refused("id-negative", field, value)
     if value > MAX_INTEGER:
         raise _refused("id-too-large", field, value)
-    if isinstance(value, int):
-        return value
     if value >= _EXACT_BELOW:
         raise refused("id-inexact", field, f"is {shown(value)}; from 2^53 on an id is written as an integer")
     if not value.is_integer():

@@ -62,11 +62,11 @@ class Addresses:
         self._lanes = min(lanes, writers.subtasks)
         self._keys = writers.key_of_each()
 
-    def of(self, collection: str, point_id: PointId) -> str:
-        """Return the address of a point."""
-        return self.of_lane(collection, lane_of(point_id, self._lanes))
+    def lane_of(self, point_id: PointId) -> int:
+        """Return which of the writers that share a collection gets this point."""
+        return lane_of(point_id, self._lanes)
 
-    def of_lane(self, collection: str, lane: int) -> str:
+    def of(self, collection: str, lane: int) -> str:
         """Return the address of whatever goes to this one of the writers that share the collection."""
         return address(self._keys[(zlib.crc32(collection.encode()) + lane) % len(self._keys)], collection)
 

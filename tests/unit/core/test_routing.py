@@ -35,8 +35,8 @@ def test_however_an_id_is_written_it_meets_one_writer(point_id: int | str, lanes
     operations = [parse_message(None, text, RULES) for text in texts]
     operations += [parse_message(text, None, RULES) for text in texts]
     addresses = Addresses(lanes, Writers(3, 128))
-    met = {addresses.of(op.collection, op.id) for op in operations if not isinstance(op, Refusal)}
-    assert met == {addresses.of_lane("docs", lane_of(point_id, min(lanes, 3)))}
+    met = {addresses.of(op.collection, addresses.lane_of(op.id)) for op in operations if not isinstance(op, Refusal)}
+    assert met == {addresses.of("docs", lane_of(point_id, min(lanes, 3)))}
     assert not any(isinstance(operation, Refusal) for operation in operations)
 
 
@@ -105,7 +105,7 @@ def test_writers_share_a_collection(collection: str, subtasks: int, lanes: int) 
     """As many as there are lanes, each with one of them."""
     writers = Writers(subtasks, 128)
     addresses = Addresses(lanes, writers)
-    met = Counter(addresses.of(collection, number) for number in range(64 * subtasks))
+    met = Counter(addresses.of(collection, addresses.lane_of(number)) for number in range(64 * subtasks))
     assert len({writers.of(key_of(address)) for address in met}) == len(met) == min(lanes, subtasks)
 
 
@@ -113,7 +113,9 @@ def test_small_collections_do_not_all_begin_with_one_writer() -> None:
     """With a single lane each, many collections are spread over the writers."""
     writers = Writers(4, 128)
     addresses = Addresses(1, writers)
-    shares = Counter(writers.of(key_of(addresses.of(f"tenant-{number}", 1))) for number in range(400))
+    shares = Counter(
+        writers.of(key_of(addresses.of(f"tenant-{number}", addresses.lane_of(1)))) for number in range(400)
+    )
     assert min(shares[subtask] for subtask in range(4)) >= 50
 
 
