@@ -27,6 +27,7 @@ from pyflink.datastream.functions import AsyncFunction
 
 from udfs.batches import OpenBatches
 from udfs.memory import spare_memory
+from udfs.outputs import Outputs, output_streams
 from udfs.watchdog import end_with_task_manager
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class Handle(AsyncFunction, Generic[In, Out]):
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._under_way: set[asyncio.Task[Any]] = set()
         self._first_error: BaseException | None = None
+        self._output_streams = output_streams()
         self._stage.open(runtime_context)
 
     async def async_invoke(self, batch: Batch[In]) -> Iterable[Out]:
@@ -142,8 +144,8 @@ class Handle(AsyncFunction, Generic[In, Out]):
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._under_way.add(task)
         try:
-            # A list, because an output made only while it is emitted could still fail, on a thread that dies of it.
-            return list(await self._handled(batch))
+            # All at once: an output made only while it is emitted could still fail, on a thread that dies of it.
+            return Outputs(await self._handled(batch), self._output_streams)
         except BaseException as error:  # noqa: BLE001 - see Failure
             return self._failed(error)
         finally:

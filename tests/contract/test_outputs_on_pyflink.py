@@ -1,0 +1,84 @@
+"""When outputs leave a worker: decided by the streams of PyFlink's own coders, into which its emitter writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from apache_beam.runners.worker.data_plane import ClosableOutputStream
+from pyflink.fn_execution.beam.beam_coders import FlinkCoder
+from pyflink.fn_execution.coders import BinaryCoder, IterableCoder
+
+from udfs.outputs import Outputs, output_streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class Emitter:
+    """Writes outputs as PyFlink's ``NetworkOutputProcessor`` does, with its coder and into Beam's stream.
+
+    Attributes:
+        sent: What Beam was given to send, so far.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self._coder = FlinkCoder(IterableCoder(BinaryCoder(), separated_with_end_message=True)).get_impl()
+        self._beam = ClosableOutputStream.create(None, self.sent.append, 0)
+
+    def stop_the_clock(self) -> None:
+        """End the thread that has everything sent once a second."""
+        self._coder._output_stream.close()
+
+    def process_outputs(self, results: Iterable[bytes]) -> None:
+        """Write the results; look whether to send."""
+        self._coder.encode_to_stream(results, self._beam, True)  # noqa: FBT003 - Beam's signature
+        self._coder._output_stream.maybe_flush()
+
+
+@pytest.fixture
+def emitter() -> Iterator[Emitter]:
+    """Return an emitter, with no clock that could have it send."""
+    emitter = Emitter()
+    yield emitter
+    emitter.stop_the_clock()
+
+
+def outputs(emitter: Emitter, *items: bytes) -> Outputs[bytes]:
+    """Return outputs as a stage makes them that was opened after the emitter's stream was."""
+    streams = output_streams()
+    emitter.stop_the_clock()
+    return Outputs(items, streams)
+
+
+def test_a_list_would_stay_in_the_worker(emitter: Emitter) -> None:
+    """The fact that all this rests on: PyFlink keeps outputs, here until it has ten megabytes."""
+    emitter.stop_the_clock()
+    emitter.process_outputs([b"parcel"])
+    assert emitter.sent == []
+
+
+def test_outputs_leave_with_their_batch(emitter: Emitter) -> None:
+    """Each batch is sent as soon as it was written, whole, and by itself."""
+    first, second = outputs(emitter, b"one", b"two"), outputs(emitter, b"three")
+    emitter.process_outputs(first)
+    (sent,) = emitter.sent
+    assert b"one" in sent
+    assert b"two" in sent
+    emitter.process_outputs(second)
+    assert len(emitter.sent) == 2
+    assert b"three" in emitter.sent[1]
+
+
+def test_a_batch_without_outputs_sends_nothing(emitter: Emitter) -> None:
+    """Writing points makes no outputs, and PyFlink does not iterate over none: no message to Java for each request."""
+    emitter.process_outputs(outputs(emitter))
+    assert emitter.sent == []
+
+
+def test_without_such_streams_outputs_are_a_list() -> None:
+    """A PyFlink that has them no longer takes outputs as any others."""
+    made: Any = Outputs([1, 2], [])
+    assert list(made) == [1, 2]
+    assert len(made) == 2

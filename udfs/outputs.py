@@ -1,0 +1,49 @@
+"""Lets what a batch makes leave for Java at once, where PyFlink keeps it until the bundle or a second is over.
+
+At full speed it is megabytes by then, and Beam copies them ten times on their way, each time into memory that the
+system has to find page by page. A batch at a time, the same copies are made in memory that is there, and what comes
+next in Java has work sooner (scripts/benchmark/NOTES.md has figures).
+
+PyFlink's output stream (``BeamTimeBasedOutputStream`` in pyflink/fn_execution/beam/beam_stream_fast.pyx, 2.2 and 2.3)
+looks after each batch whether it was told to send what it has: a thread of its own does so every second. Here the same
+is done when there is something to send. Nothing but speed rests on it: without such a stream, outputs leave as before.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+Out = TypeVar("Out")
+
+_TELLS_A_STREAM = "notify_flush"
+
+
+class Outputs(list[Out]):
+    """The outputs of one batch, which leave as soon as they have been written into the stream.
+
+    PyFlink's emitter iterates over them to write them, and looks then whether to send, on the same thread.
+
+    Args:
+        outputs: What the batch made.
+        streams: Tells the streams of this process to send, as `output_streams` returns it.
+    """
+
+    def __init__(self, outputs: Iterable[Out], streams: Sequence[Callable[[], None]]) -> None:
+        super().__init__(outputs)
+        self._streams = streams
+
+    def __iter__(self) -> Iterator[Out]:
+        """Iterate, as nobody does over nothing, and let it be sent: all streams are told, of which one has it."""
+        for tell in self._streams:
+            tell()
+        return super().__iter__()
+
+
+def output_streams() -> list[Callable[[], None]]:
+    """Return what tells each output stream of this process to send; a stage's own is there before it is opened."""
+    called = [getattr(thread, "_function", None) for thread in threading.enumerate()]
+    return [call for call in called if callable(call) and getattr(call, "__name__", "") == _TELLS_A_STREAM]
