@@ -37,29 +37,45 @@ class Intake:
         self._rules = rules
         self._describe = describe
         self._schemas: dict[str, Schema | Refusal] = {}
+        self._asked: set[str] = set()  # in this batch
 
-    async def judge(self, records: Sequence[tuple[bytes | None, bytes | None]]) -> Sequence[Operation | Refusal]:
-        """Return for each key and value what the record asks for, or why it is refused."""
+    async def judge(
+        self, records: Sequence[tuple[bytes | None, bytes | None]], *, is_continued: bool = False
+    ) -> Sequence[Operation | Refusal]:
+        """Return for each key and value what the record asks for, or why it is refused.
+
+        Args:
+            records: Keys and values, in the order of the messages.
+            is_continued: They belong to the batch of those before them, for which nothing is asked twice.
+        """
+        if not is_continued:
+            self._begin()
         outcomes = parse_messages(records, self._rules)
         if self._describe is None:
             return outcomes
-        asked = await self._ask(self._describe, outcomes, self._schemas.keys())
+        await self._ask(self._describe, outcomes, self._schemas.keys())
         judged = self._judged(outcomes)
         refused = [outcome for outcome, verdict in zip(outcomes, judged, strict=True) if verdict is not outcome]
-        asked_again = await self._ask(self._describe, refused, asked)
-        if asked_again:
-            judged = self._judged(outcomes)
-        self._forget_refused(asked | asked_again)
+        if await self._ask(self._describe, refused, self._asked):
+            return self._judged(outcomes)
         return judged
 
-    async def _ask(self, describe: Describe, outcomes: Iterable[Operation | Refusal], but: Container[str]) -> set[str]:
-        """Ask for the collections that these are for, but for those; return which they were."""
+    def _begin(self) -> None:
+        """Begin a batch, with only what exists: names that are made up would fill the memory."""
+        for name in self._asked:
+            if isinstance(self._schemas.get(name), Refusal):
+                del self._schemas[name]
+        self._asked.clear()
+
+    async def _ask(self, describe: Describe, outcomes: Iterable[Operation | Refusal], but: Container[str]) -> bool:
+        """Ask for the collections that these are for, but for those; return whether there was one."""
         named = {outcome.collection for outcome in outcomes if not isinstance(outcome, Refusal)}
         names = [name for name in named if name not in but]
         for name in names:
             # One after another: it is rare, and in an outage each that waits would say so.
             self._schemas[name] = await describe(name)
-        return set(names)
+            self._asked.add(name)
+        return bool(names)
 
     def _judged(self, outcomes: Iterable[Operation | Refusal]) -> list[Operation | Refusal]:
         return [outcome if isinstance(outcome, Refusal) else self._fault(outcome) or outcome for outcome in outcomes]
@@ -69,9 +85,3 @@ class Intake:
         if isinstance(schema, Refusal):
             return schema
         return fault_of(operation, schema) if isinstance(operation, Upsert) else None
-
-    def _forget_refused(self, asked: Iterable[str]) -> None:
-        """Keep only what exists: names that are made up would fill the memory."""
-        for name in asked:
-            if isinstance(self._schemas[name], Refusal):
-                del self._schemas[name]

@@ -103,9 +103,23 @@ class ParseStage(Stage[bytes, Row]):
 
     async def handle(self, _group: str, packs: list[bytes]) -> list[Row]:
         """Return one row per address, in the layout of `PARCEL`."""
-        records = [record for pack in packs for record in records_of(pack)]
-        outcomes = await self._opened().judge([(key, value) for key, value, *_ in records])
         parcels: dict[tuple[str, int], Parcel] = {}
+        letters: list[DeadLetter] = []
+        for number, pack in enumerate(packs):
+            # By itself, so that what its messages were read into is still in the processor's cache to be encoded.
+            letters += await self._parse(pack, parcels, is_continued=number > 0)
+        read = sum(map(count_of, packs))
+        self._dead_letters.check(read, len(letters))
+        self._account.add(read=read)
+        return [*self._rows(parcels), *self._rows_of_letters(letters)]
+
+    async def _parse(
+        self, pack: bytes, parcels: dict[tuple[str, int], Parcel], *, is_continued: bool
+    ) -> list[DeadLetter]:
+        """Add what a pack asks for to the parcels, which are known by collection and lane; return the dead letters."""
+        records = [*records_of(pack)]
+        pairs = [(key, value) for key, value, *_ in records]
+        outcomes = await self._opened().judge(pairs, is_continued=is_continued)
         letters: list[DeadLetter] = []
         for (key, value, topic, partition, offset, headers), outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, Refusal):
@@ -117,12 +131,10 @@ class ParseStage(Stage[bytes, Row]):
             if place not in parcels:
                 parcels[place] = Parcel()
             parcels[place].add(outcome.id, point, (topic, partition, offset))
-        self._dead_letters.check(len(records), len(letters))
-        self._account.add(read=len(records))
-        return [*self._rows(parcels), *self._rows_of_letters(letters)]
+        return letters
 
     def _rows(self, parcels: Mapping[tuple[str, int], Parcel]) -> Iterator[Row]:
-        """Yield the parcels, which are known by collection and lane."""
+        """Yield the parcels."""
         for place, parcel in parcels.items():
             yield Row(*AddressedParcel(self._addresses.of(*place), len(parcel), parcel.to_bytes()))
 

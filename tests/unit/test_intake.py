@@ -126,7 +126,19 @@ def test_names_that_are_made_up_are_not_remembered() -> None:
     """A producer that makes up a name for every message fills no worker's memory."""
     intake = Intake(RULES, Described(a=2))
     judged(intake, upsert("a", 2), *(upsert(f"x{number}", 2) for number in range(50)))
+    judged(intake)
     assert intake._schemas.keys() == {"a"}
+
+
+def test_a_batch_may_come_in_parts() -> None:
+    """In all of them together a missing collection, or one that a message does not fit, is asked for once."""
+    described = Described(a=2)
+    intake = Intake(RULES, described)
+    judged(intake, upsert("a", 2))
+    for is_continued in (False, True, True):
+        outcomes = asyncio.run(intake.judge([upsert("x", 2), upsert("a", 3)], is_continued=is_continued))
+        assert [getattr(outcome, "code", None) for outcome in outcomes] == ["collection-unknown", "vector-size"]
+    assert sorted(described.asked) == ["a", "a", "x"]
 
 
 def test_the_answer_why_a_collection_cannot_be_had_is_the_refusal() -> None:
