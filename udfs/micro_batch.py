@@ -26,6 +26,7 @@ from pyflink.datastream import AsyncDataStream, KeyedProcessFunction, KeyedStrea
 from pyflink.datastream.functions import AsyncFunction
 
 from udfs.batches import OpenBatches
+from udfs.bundles import end_bundles_at_once
 from udfs.memory import spare_memory
 from udfs.outputs import Outputs, output_streams
 from udfs.watchdog import end_with_task_manager
@@ -132,6 +133,7 @@ class Handle(AsyncFunction, Generic[In, Out]):
         """Open the stage, and prepare this process for its work and its end."""
         end_with_task_manager()
         spare_memory()
+        end_bundles_at_once()
         self._quiet_seconds = QUIET_SECONDS if runtime_context.get_metrics_group() is None else None
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._under_way: set[asyncio.Task[Any]] = set()
