@@ -40,8 +40,7 @@ FULL = Plan(
     cells=tuple(WORKLOADS),
     rounds=3,
     seconds=60,
-    warm_up=10,
-    job_warm_up=45,
+    warm_up=20,
     latency_cells=("128", "768"),
     latency_seconds=60,
 )
@@ -103,7 +102,6 @@ def _plan(options: argparse.Namespace) -> Plan:
         warm_up=usual.warm_up if options.warm_up is None else options.warm_up,
         latency_cells=tuple(latency) if "job" in options.contestants and not options.no_latency else (),
         latency_seconds=options.seconds or usual.latency_seconds,
-        job_warm_up=0 if options.warm_up is not None else usual.job_warm_up,
         slots=options.slots,
         contestants=tuple(options.contestants),
     )
@@ -122,7 +120,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     add("--contestants", type=_some_of(CONTESTANTS), default=[*CONTESTANTS], help=f"of {', '.join(CONTESTANTS)}")
     add("--rounds", type=int, help="rounds of all contestants; medians are reported (default: 3, quick: 1)")
     add("--seconds", type=float, help="the length of each window (default: 60, quick: 12)")
-    add("--warm-up", type=float, help="seconds left out before it (default: 10 and 45 for the job, quick: 4)")
+    add("--warm-up", type=float, help="seconds left out before it (default: 20, quick: 4)")
     add("--slots", type=int, default=2, help="slots of the job, and processes of each consumer (default: 2)")
     add("--growth", type=float, metavar="MINUTES", help="only this: how the job's memory grows at full speed, in 128")
     add("--no-latency", action="store_true", help=f"do not measure latency at {PER_SECOND:,} messages/s")

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from scripts.benchmark.workloads import Workload
     from scripts.stack.kafka import Kafka
 
-# Of the messages that the fastest consumer moves in the same time, the most that the job is expected to.
-_JOBS_SHARE = 0.75
 _MARGIN_SECONDS = 5  # until consumers have joined their group
 
 
@@ -40,8 +38,8 @@ class Plan:
     """What is measured, and for how long.
 
     Attributes:
-        job_warm_up: Seconds left out before the job is measured, if more than for the others: Java compiles for a
-            minute on a machine that has other work.
+        warm_up: Seconds left out before a contestant is measured, the same for all, as points already there slow Qdrant
+            down. Java compiles so long on a machine that has other work.
     """
 
     cells: tuple[str, ...]
@@ -50,7 +48,6 @@ class Plan:
     warm_up: float
     latency_cells: tuple[str, ...]
     latency_seconds: float
-    job_warm_up: float = 0
     slots: int = 2
     contestants: tuple[str, ...] = tuple(CONTESTANTS)
     growth_cells: tuple[str, ...] = ()
@@ -62,12 +59,7 @@ class Plan:
 
     def messages_for(self, workload: Workload) -> int:
         """Return how many messages no contestant is expected to move in a run."""
-        seconds = max(self.warm_up + self.seconds, _JOBS_SHARE * (self.warm_up_of("job") + self.seconds))
-        return round(workload.per_second * (seconds + _MARGIN_SECONDS) / DRY_SHARE)
-
-    def warm_up_of(self, contestant: str) -> float:
-        """Return how many seconds of it are left out."""
-        return max(self.warm_up, self.job_warm_up) if contestant == "job" else self.warm_up
+        return round(workload.per_second * (self.warm_up + self.seconds + _MARGIN_SECONDS) / DRY_SHARE)
 
     def contestants_of(self, workload: Workload) -> list[str]:
         """Return who takes part in a cell."""
@@ -106,9 +98,7 @@ class Bench:
                     self._arena(workload, topic) as arena,
                     running_job(arena, settings, cluster) as job,
                 ):
-                    latency = measure_latency(
-                        arena, name, self.plan.warm_up_of("job"), self.plan.latency_seconds, job.check
-                    )
+                    latency = measure_latency(arena, name, self.plan.warm_up, self.plan.latency_seconds, job.check)
                     job.checkpoints()
                 times = ", ".join(f"{key} {latency.percentile(of) * 1000:.0f} ms" for key, of in PERCENTILES.items())
                 self.say(f"{workload.name}, latency with {name} settings: {times}")
@@ -132,7 +122,7 @@ class Bench:
     def _run(self, name: str, workload: Workload, messages: Preloaded) -> Run:
         contestant = CONTESTANTS[name]
         preloaded_messages = None if contestant.adds_only else messages.messages
-        window = Window(self.plan.warm_up_of(name), self.plan.seconds, preloaded_messages)
+        window = Window(self.plan.warm_up, self.plan.seconds, preloaded_messages)
         with ExitStack() as stack:
             arena = stack.enter_context(self._arena(workload, messages.topic))
             counter = stack.enter_context(closing(PointsCounter(arena.qdrant.rest_url)))
