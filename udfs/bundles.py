@@ -1,9 +1,9 @@
 """Lets a bundle end at once, where Beam waits for a thread of its own to wake up.
 
 While a bundle lasts, that thread looks ever more seldom, in the end five times a second, at what the worker is doing:
-for statistics that PyFlink does not pass on. When the bundle ends the thread is waited for, and it may just have gone to
-sleep (``StateSampler.stop`` in apache_beam/runners/worker/statesampler_fast.pyx: "May have to wait up to
-sampling_period_ms"). That is a twelfth of each bundle on average, in either stage, with every checkpoint behind it. Of
+for statistics that PyFlink does not pass on. When the bundle ends, the thread is waited for, and it may just have gone
+to sleep (``StateSampler.stop`` in apache_beam/runners/worker/statesampler_fast.pyx: "May have to wait up to
+sampling_period_ms"). That is a twelfth of each bundle on average, in either stage, with every checkpoint behind it. In
 the variant that Beam has without Cython nobody looks on, either.
 """
 
