@@ -25,7 +25,8 @@ _TELLS_A_STREAM = "notify_flush"
 class Outputs(list[Out]):
     """The outputs of one batch, which leave as soon as they have been written into the stream.
 
-    PyFlink's emitter iterates over them to write them, and looks then whether to send, on the same thread.
+    PyFlink's emitter iterates over them, on the thread that writes. It looks whether to send when all are written or,
+    if a function is chained behind the stage as that of ``key_by`` is, after each.
 
     Args:
         outputs: What the batch made.
@@ -37,10 +38,12 @@ class Outputs(list[Out]):
         self._streams = streams
 
     def __iter__(self) -> Iterator[Out]:
-        """Iterate, as nobody does over nothing, and let it be sent: all streams are told, of which one has it."""
-        for tell in self._streams:
-            tell()
-        return super().__iter__()
+        """Iterate, and with the last one let all be sent. All streams are told, of which one has them."""
+        for number, output in enumerate(super().__iter__(), 1):
+            if number == len(self):
+                for tell in self._streams:
+                    tell()
+            yield output
 
 
 def output_streams() -> list[Callable[[], None]]:

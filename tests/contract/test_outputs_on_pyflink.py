@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 class Emitter:
     """Writes outputs as PyFlink's ``NetworkOutputProcessor`` does, with its coder and into Beam's stream.
 
+    Args:
+        is_chained: One by one, as when a function is chained behind the stage.
+
     Attributes:
         sent: What Beam was given to send, so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_chained: bool) -> None:
+        self._is_chained = is_chained
         self.sent: list[bytes] = []
         self._coder = FlinkCoder(IterableCoder(BinaryCoder(), separated_with_end_message=True)).get_impl()
         self._beam = ClosableOutputStream.create(None, self.sent.append, 0)
@@ -33,14 +37,15 @@ class Emitter:
 
     def process_outputs(self, results: Iterable[bytes]) -> None:
         """Write the results; look whether to send."""
-        self._coder.encode_to_stream(results, self._beam, True)  # noqa: FBT003 - Beam's signature
-        self._coder._output_stream.maybe_flush()
+        for written in ([result] for result in results) if self._is_chained else (results,):
+            self._coder.encode_to_stream(written, self._beam, True)  # noqa: FBT003 - Beam's signature
+            self._coder._output_stream.maybe_flush()
 
 
-@pytest.fixture
-def emitter() -> Iterator[Emitter]:
+@pytest.fixture(params=[False, True], ids=["alone", "chained"])
+def emitter(request: pytest.FixtureRequest) -> Iterator[Emitter]:
     """Return an emitter, with no clock that could have it send."""
-    emitter = Emitter()
+    emitter = Emitter(is_chained=request.param)
     yield emitter
     emitter.stop_the_clock()
 
