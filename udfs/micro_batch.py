@@ -73,6 +73,10 @@ class Stage(ABC, Generic[In, Out]):
         the task fails before its next checkpoint.
         """
 
+    def bytes_of(self, _output: Out) -> int:
+        """Return about how many bytes an output has, if it may have many."""
+        return 0
+
     def open(self, context: RuntimeContext) -> None:
         """Prepare on the worker, before the first batch. The context has no metrics where Python metrics are off."""
 
@@ -147,7 +151,7 @@ class Handle(AsyncFunction, Generic[In, Out]):
         self._under_way.add(task)
         try:
             # All at once: an output made only while it is emitted could still fail, on a thread that dies of it.
-            return Outputs(await self._handled(batch), self._output_streams)
+            return Outputs(await self._handled(batch), self._stage.bytes_of, self._output_streams)
         except BaseException as error:  # noqa: BLE001 - see Failure
             return self._failed(error)
         finally:

@@ -21,6 +21,9 @@ Out = TypeVar("Out")
 
 _TELLS_A_STREAM = "notify_flush"
 
+SENT_AT_ONCE = 512 * 1024
+"""So many bytes are worth a message to Java, and copies of them are made in memory that is there: see `udfs.memory`."""
+
 
 class Outputs(list[Out]):
     """The outputs of one batch, which leave as soon as they have been written into the stream.
@@ -30,18 +33,25 @@ class Outputs(list[Out]):
 
     Args:
         outputs: What the batch made.
+        bytes_of: About how many bytes an output has.
         streams: Tells the streams of this process to send, as `output_streams` returns it.
     """
 
-    def __init__(self, outputs: Iterable[Out], streams: Sequence[Callable[[], None]]) -> None:
+    def __init__(
+        self, outputs: Iterable[Out], bytes_of: Callable[[Out], int], streams: Sequence[Callable[[], None]]
+    ) -> None:
         super().__init__(outputs)
+        self._bytes_of = bytes_of
         self._streams = streams
 
     def __iter__(self) -> Iterator[Out]:
-        """Iterate, and with the last one let all be sent. All streams are told, of which one has them."""
+        """Iterate; with the last one, or when there are many bytes, let all be sent that are written."""
+        written = 0
         for number, output in enumerate(super().__iter__(), 1):
-            if number == len(self):
-                for tell in self._streams:
+            written += self._bytes_of(output)
+            if written >= SENT_AT_ONCE or number == len(self):
+                written = 0
+                for tell in self._streams:  # one of them has the outputs
                     tell()
             yield output
 

@@ -101,6 +101,10 @@ class ParseStage(Stage[bytes, Row]):
         """Count the messages and bytes of a pack."""
         return count_of(pack), len(pack)
 
+    def bytes_of(self, row: Row) -> int:
+        """Count the bytes of a parcel."""
+        return len(AddressedParcel(*row).parcel)
+
     async def handle(self, _group: str, packs: list[bytes]) -> list[Row]:
         """Return one row per address, in the layout of `PARCEL`."""
         parcels: dict[tuple[str, int], Parcel] = {}

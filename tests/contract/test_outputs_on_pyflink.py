@@ -9,7 +9,7 @@ from apache_beam.runners.worker.data_plane import ClosableOutputStream
 from pyflink.fn_execution.beam.beam_coders import FlinkCoder
 from pyflink.fn_execution.coders import BinaryCoder, IterableCoder
 
-from udfs.outputs import Outputs, output_streams
+from udfs.outputs import SENT_AT_ONCE, Outputs, output_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,7 +54,7 @@ def outputs(emitter: Emitter, *items: bytes) -> Outputs[bytes]:
     """Return outputs as a stage makes them that was opened after the emitter's stream was."""
     streams = output_streams()
     emitter.stop_the_clock()
-    return Outputs(items, streams)
+    return Outputs(items, len, streams)
 
 
 def test_a_list_would_stay_in_the_worker(emitter: Emitter) -> None:
@@ -82,8 +82,19 @@ def test_a_batch_without_outputs_sends_nothing(emitter: Emitter) -> None:
     assert emitter.sent == []
 
 
+@pytest.mark.parametrize("emitter", [True], ids=["chained"], indirect=True)
+def test_many_bytes_do_not_wait_for_the_last_output(emitter: Emitter) -> None:
+    """Large outputs leave in pieces, and small ones together."""
+    half = b"x" * (SENT_AT_ONCE // 2)
+    emitter.process_outputs(outputs(emitter, half, half, b"small", b"last"))
+    first, second = emitter.sent
+    assert len(first) >= SENT_AT_ONCE
+    assert b"small" in second
+    assert b"last" in second
+
+
 def test_without_such_streams_outputs_are_a_list() -> None:
     """A PyFlink that has them no longer takes outputs as any others."""
-    made: Any = Outputs([1, 2], [])
+    made: Any = Outputs([1, 2], int, [])
     assert list(made) == [1, 2]
     assert len(made) == 2
