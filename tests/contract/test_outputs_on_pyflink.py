@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from apache_beam.runners.worker.data_plane import ClosableOutputStream
 from pyflink.fn_execution.beam.beam_coders import FlinkCoder
-from pyflink.fn_execution.coders import BinaryCoder, IterableCoder
+from pyflink.fn_execution.coders import BinaryCoder, FieldCoder, IterableCoder
 
 from udfs.outputs import SENT_AT_ONCE, Outputs, output_streams
 
@@ -22,14 +22,14 @@ class Emitter:
         is_chained: One by one, as when a function is chained behind the stage.
 
     Attributes:
-        sent: What Beam was given to send, so far.
+        sent: What Beam was given to send, so far; it drops what is empty.
     """
 
     def __init__(self, *, is_chained: bool) -> None:
         self._is_chained = is_chained
         self.sent: list[bytes] = []
-        self._coder = FlinkCoder(IterableCoder(BinaryCoder(), separated_with_end_message=True)).get_impl()
-        self._beam = ClosableOutputStream.create(None, self.sent.append, 0)
+        self._coder = coder().get_impl()
+        self._beam = beam_stream(self.sent)
 
     def stop_the_clock(self) -> None:
         """End the thread that has everything sent once a second."""
@@ -40,6 +40,16 @@ class Emitter:
         for written in ([result] for result in results) if self._is_chained else (results,):
             self._coder.encode_to_stream(written, self._beam, True)  # noqa: FBT003 - Beam's signature
             self._coder._output_stream.maybe_flush()
+
+
+def coder(output: FieldCoder | None = None) -> FlinkCoder:
+    """Return the coder of a stage's outputs, bytes or these, without a mark at their end, as in a DataStream job."""
+    return FlinkCoder(IterableCoder(output or BinaryCoder(), separated_with_end_message=False))
+
+
+def beam_stream(sent: list[bytes]) -> ClosableOutputStream:
+    """Return a stream of Beam's that adds to these what is to be sent."""
+    return ClosableOutputStream.create(None, lambda data: sent.append(data) if data else None, 0)
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "chained"])
@@ -77,7 +87,7 @@ def test_outputs_leave_with_their_batch(emitter: Emitter) -> None:
 
 
 def test_a_batch_without_outputs_sends_nothing(emitter: Emitter) -> None:
-    """Writing points makes no outputs, and PyFlink does not iterate over none: no message to Java for each request."""
+    """Writing points makes no outputs, of which nothing is written, and what is empty is not sent."""
     emitter.process_outputs(outputs(emitter))
     assert emitter.sent == []
 

@@ -46,15 +46,8 @@ class Worker:
 
     def __init__(self, stage: Stage[Any, Any], *, metrics: bool = True, handle: type[Any] = Handle) -> None:
         self.outputs = Outputs()
-        descriptor = AsyncFunctionDescriptor(
-            handle(stage),
-            Time.milliseconds(0),
-            stage.limits.max_batches,
-            async_retry_strategies.NO_RETRY_STRATEGY,
-            AsyncFunctionDescriptor.OutputMode.ORDERED,
-        )
-        self._collector = StatelessOperation(_function(Collect(stage), metrics=metrics), None)
-        self._handler = AsyncOperation(_function(descriptor, metrics=metrics), None)
+        self._collector = StatelessOperation(function_of(Collect(stage), metrics=metrics), None)
+        self._handler = AsyncOperation(function_of(handler_of(stage, handle), metrics=metrics), None)
         self._handler.set_output_processor(self.outputs)
 
     def __enter__(self) -> Self:
@@ -77,7 +70,19 @@ class Worker:
         self._handler.finish()
 
 
-def _function(function: object, *, metrics: bool) -> pb.UserDefinedDataStreamFunction:
+def handler_of(stage: Stage[Any, Any], handle: type[Any] = Handle) -> AsyncFunctionDescriptor:
+    """Return the handler as `micro_batched` has PyFlink run it."""
+    return AsyncFunctionDescriptor(
+        handle(stage),
+        Time.milliseconds(0),
+        stage.limits.max_batches,
+        async_retry_strategies.NO_RETRY_STRATEGY,
+        AsyncFunctionDescriptor.OutputMode.ORDERED,
+    )
+
+
+def function_of(function: object, *, metrics: bool) -> pb.UserDefinedDataStreamFunction:
+    """Return a function as PyFlink hands it to a worker."""
     return pb.UserDefinedDataStreamFunction(
         function_type=pb.UserDefinedDataStreamFunction.PROCESS,
         payload=cloudpickle.dumps(function),
