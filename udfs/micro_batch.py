@@ -11,7 +11,7 @@ operation.py) waits until no async element is in flight. So a stage is two funct
 sealed, handles it whole and returns what it makes. A batch is sealed when it is full, or when the bundle ends:
 operators finish upstream first, and a gauge is read in `finish()` on the bundle's own thread, so sealing is exact.
 
-No other file of this project knows how Flink lets us flush.
+No other file of this project knows how batches come to end with a barrier.
 """
 
 from __future__ import annotations

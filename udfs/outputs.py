@@ -1,12 +1,14 @@
 """Lets what a batch makes leave for Java at once, where PyFlink keeps it until the bundle or a second is over.
 
 At full speed it is megabytes by then, and Beam copies them ten times on their way, each time into memory that the
-system has to find page by page. A batch at a time, the same copies are made in memory that is there, and what comes
-next in Java has work sooner (scripts/benchmark/NOTES.md has figures).
+system has to find page by page. A batch at a time, most of the same copies are made in memory that is there, and what
+comes next in Java has work sooner (scripts/benchmark/NOTES.md has figures). Most, as Beam joins what waits to be sent,
+and no output is divided.
 
 PyFlink's output stream (``BeamTimeBasedOutputStream`` in pyflink/fn_execution/beam/beam_stream_fast.pyx, 2.2 and 2.3)
-looks after each batch whether it was told to send what it has: a thread of its own does so every second. Here the same
-is done when there is something to send. Nothing but speed rests on it: without such a stream, outputs leave as before.
+looks after each batch whether it was told to send what it has, or has ten megabytes: a thread of its own tells it every
+second. Here it is told when there is something to send. Nothing but speed rests on it: without such a stream outputs
+leave as before.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ Out = TypeVar("Out")
 _TELLS_A_STREAM = "notify_flush"
 
 SENT_AT_ONCE = 512 * 1024
-"""So many bytes are worth a message to Java, and copies of them are made in memory that is there: see `udfs.memory`."""
+"""So many bytes are worth a message to Java, and are less than those that `udfs.memory` keeps out of the heap."""
 
 
 class Outputs(list[Out]):
@@ -57,6 +59,6 @@ class Outputs(list[Out]):
 
 
 def output_streams() -> list[Callable[[], None]]:
-    """Return what tells each output stream of this process to send; a stage's own is there before it is opened."""
+    """Return what tells each stream of this process to send; that of a stage's outputs is there before it is opened."""
     called = [getattr(thread, "_function", None) for thread in threading.enumerate()]
     return [call for call in called if callable(call) and getattr(call, "__name__", "") == _TELLS_A_STREAM]

@@ -38,8 +38,8 @@ class Plan:
     """What is measured, and for how long.
 
     Attributes:
-        warm_up: Seconds left out before a contestant is measured, the same for all, as points already there slow Qdrant
-            down. Java compiles so long on a machine that has other work.
+        warm_up: Seconds left out before a contestant is measured. With Java's first compiler alone the job is warm by
+            then. The same for all, so that none finds more points in Qdrant than another at its pace.
     """
 
     cells: tuple[str, ...]

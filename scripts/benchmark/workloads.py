@@ -190,8 +190,8 @@ WORKLOADS = {
     workload.name: workload
     for workload in (
         Workload("128", (_UNNAMED[128],), 48_000),
-        Workload("768", (_UNNAMED[768],), 14_000),
-        Workload("1536", (_UNNAMED[1536],), 8_000),
+        Workload("768", (_UNNAMED[768],), 16_000),
+        Workload("1536", (_UNNAMED[1536],), 8_600),
         Workload("sparse", (_SPARSE,), 25_000),
         Workload("multi", (_MULTI,), 8_000),
         Workload("mix", (_UNNAMED[128], _NAMED, _SPARSE, _MULTI, _MIXED), 18_000, has_churn=True),

@@ -132,6 +132,13 @@ def test_large_dead_letters_leave_in_parcels_of_the_size_of_a_batch() -> None:
     assert [Message(letter.key, letter.value) for letter in letters] == messages
 
 
+def test_an_output_counts_with_its_parcel() -> None:
+    """Or with its dead letters: all but the address."""
+    stage, rows = parsed(MemoryPoints({"docs": 2}), packs([upsert("docs", 1, 2), Message(None, None)]))
+    assert [stage.bytes_of(row) for row in rows] == [len(row[2]) for row in rows]
+    assert all(stage.bytes_of(row) > 0 for row in rows)
+
+
 def test_a_pack_counts_with_all_its_records_and_bytes() -> None:
     """Whatever is held while the batch fills, headers too."""
     (pack,) = packs([Message(b"key", b"value"), Message(None, None)])
