@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from apache_beam.runners.worker.data_plane import ClosableOutputStream
-from pyflink.fn_execution.beam.beam_coders import FlinkCoder
-from pyflink.fn_execution.coders import BinaryCoder, FieldCoder, IterableCoder
 
+from tests.support.beam import coder, output_stream
 from udfs.outputs import SENT_AT_ONCE, Outputs, output_streams
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ class Emitter:
         self._is_chained = is_chained
         self.sent: list[bytes] = []
         self._coder = coder().get_impl()
-        self._beam = beam_stream(self.sent)
+        self._beam = output_stream(self.sent)
 
     def stop_the_clock(self) -> None:
         """End the thread that has everything sent once a second."""
@@ -40,16 +38,6 @@ class Emitter:
         for written in ([result] for result in results) if self._is_chained else (results,):
             self._coder.encode_to_stream(written, self._beam, True)  # noqa: FBT003 - Beam's signature
             self._coder._output_stream.maybe_flush()
-
-
-def coder(output: FieldCoder | None = None) -> FlinkCoder:
-    """Return the coder of a stage's outputs, bytes or these, without a mark at their end, as in a DataStream job."""
-    return FlinkCoder(IterableCoder(output or BinaryCoder(), separated_with_end_message=False))
-
-
-def beam_stream(sent: list[bytes]) -> ClosableOutputStream:
-    """Return a stream of Beam's that adds to these what is to be sent."""
-    return ClosableOutputStream.create(None, lambda data: sent.append(data) if data else None, 0)
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "chained"])

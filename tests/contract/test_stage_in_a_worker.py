@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +18,7 @@ from pyflink.fn_execution.beam.beam_operations import beam_operations
 from pyflink.fn_execution.coders import BigIntCoder, BinaryCoder, RowCoder
 from pyflink.fn_execution.datastream.process.operations import StatelessOperation
 
-from tests.contract.test_outputs_on_pyflink import beam_stream, coder
+from tests.support.beam import bundle, coder, output_stream
 from tests.support.worker import function_of, handler_of
 from udfs.batches import Batch, Budget
 from udfs.core.batching import BatchLimits
@@ -52,7 +50,7 @@ class Echo(Stage[bytes, bytes]):
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
-    """Return what Beam is given to send of a batch whose bundle does not end, in a worker process."""
+    """Return what Beam is given to send of a batch in a worker process, when the stage has ended but not its output."""
     monkeypatch.setenv("WORKER_ID", "1-1")
     monkeypatch.setattr("udfs.micro_batch.spare_memory", lambda: None)  # it would freeze this process's objects
     monkeypatch.setattr("udfs.micro_batch.end_with_task_manager", lambda: None)  # there is none
@@ -63,7 +61,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     timed = RowCoder([BigIntCoder(), BigIntCoder(), BinaryCoder()], ["timestamp", "watermark", "output"])
     windowed = WindowedValueCoder(PassThroughLengthPrefixCoder(coder(timed)))
     output = DataOutputOperation(NameContext("output"), "output", {}, counters, sampler, windowed, "output", None)
-    output.set_output_stream(beam_stream(sent))
+    output.set_output_stream(output_stream(sent))
     spec = operation_specs.WorkerDoFn(
         function_of(handler_of(Echo()), metrics=True), [DEFAULT_OUTPUT_TAG], None, None, []
     )
@@ -72,6 +70,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         NameContext("handle"), spec, counters, sampler, consumers, StatelessOperation, None
     )
     operation.process(windowed_value.create([(0, 0, sealed(b"item"))], -1, ()))
+    operation.finish()  # waits until what the batch makes is written
     yield sent
     operation.teardown()
 
@@ -88,20 +87,13 @@ def sealed(item: bytes) -> Batch[bytes]:
 
 def test_outputs_leave_before_the_bundle_ends(sent: list[bytes]) -> None:
     """PyFlink makes the stream before it opens the stage, and by itself it would wait for more."""
-    deadline = time.monotonic() + 10
-    while not sent and time.monotonic() < deadline:
-        time.sleep(0.001)
     assert b"item" in sent[0]
 
 
 @pytest.mark.usefixtures("sent")
 def test_bundles_have_no_thread_that_looks_on() -> None:
     """Opening the stage has seen to it."""
-    sampler = StateSampler("step", CounterFactory())
-    before = threading.enumerate()
-    sampler.start()
-    for thread in threading.enumerate():
-        if thread not in before:
+    with bundle(StateSampler("step", CounterFactory())) as threads:
+        for thread in threads:
             thread.join(timeout=10)
             assert not thread.is_alive()
-    sampler.stop()
