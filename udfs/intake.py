@@ -63,7 +63,7 @@ class Intake:
     def _begin(self) -> None:
         """Begin a batch, with only what exists: names that are made up would fill the memory."""
         for name in self._asked:
-            if isinstance(self._schemas.get(name), Refusal):
+            if isinstance(self._schemas[name], Refusal):
                 del self._schemas[name]
         self._asked.clear()
 
