@@ -1,10 +1,11 @@
 """The whole path, top to bottom.
 
-    Kafka ─ packs ─▶ parse ─▶ key ─▶ write ─▶ Qdrant
+    Kafka ─ packs ─▶ parse ─▶ (key) ─▶ write ─▶ Qdrant
                        └── refused ──▶ (the same way) ──▶ dead letters ─▶ Kafka
 
 Both parse and write are micro-batched: whenever a checkpoint barrier has passed, everything before it is in Qdrant or
-in the dead letters.
+in the dead letters. The messages of a partition keep their order either way: without lanes one worker writes what it
+has parsed, collection by collection; with lanes the collection and a lane of the id are the key.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def build(tables: StreamTableEnvironment, options: PipelineOptions) -> None:
     """Lay the path into the environment."""
     packs = records(tables, options.source)
     parcels = micro_batched(packs, ParseStage(options.parse), "parse", PARCEL)
-    keyed = parcels.key_by(write_key_of, Types.STRING())
-    label_key(keyed, "key")
-    letters = micro_batched(keyed, WriteStage(options.write), "write to Qdrant", LETTER)
+    if options.parse.lanes is not None:
+        parcels = parcels.key_by(write_key_of, Types.STRING())
+        label_key(parcels, "key")
+    letters = micro_batched(parcels, WriteStage(options.write), "write", LETTER)
     if options.dead_letters is not None:
         send(tables, letters, options.dead_letters)

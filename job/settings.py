@@ -155,7 +155,7 @@ class Settings(BaseModel):
     )
     lanes: Count | None = _setting(
         "lanes",
-        "How many of the writers share each collection: all of them, as many as the parallelism, unless given.",
+        "How many writers share each collection, dealt out by id; unless given, each worker writes what it has parsed.",
         None,
     )
     errors_tolerance: Literal["none", "all"] = _setting(

@@ -31,6 +31,8 @@ class Account:
         stage: The stage's name, for the log.
         names: What is counted.
         codes: The codes of dead letters.
+        within: The name of a group below `qdrant` for all of it, if the other stage counts things of the same names:
+            of two gauges of one name in one operator Flink shows the last.
         metrics: Where it is shown; None where Python metrics are off.
         clock: Returns seconds that never go back.
     """
@@ -40,6 +42,7 @@ class Account:
         stage: str,
         *names: str,
         codes: Iterable[str] = (),
+        within: str = "",
         metrics: MetricGroup | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -49,6 +52,8 @@ class Account:
         self._reported_at, self._reported = clock(), dict(self._totals)
         if metrics is not None:
             group = metrics.add_group("qdrant")
+            if within:
+                group = group.add_group(within)
             for name in names:
                 group.gauge(name, partial(self._totals.__getitem__, name))
             for code in codes:

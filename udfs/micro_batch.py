@@ -110,6 +110,7 @@ class _Collecting(Generic[In]):
         self._batches = OpenBatches[In](self._stage.limits)
         metrics = runtime_context.get_metrics_group()
         if metrics is not None:
+            # What Flink shows of it is that of the last stage in the operator, and of no importance.
             metrics.add_group("qdrant").gauge("batchesSealedAtFlush", self._batches.seal_all)
 
     def process_element(self, value: In, _ctx: Any) -> tuple[Batch[In], ...]:
@@ -183,7 +184,7 @@ def micro_batched(stream: DataStream, stage: Stage[Any, Any], name: str, output_
     The outputs of batches leave in the order in which the batches were opened.
     """
     collector = CollectKeyed(stage) if isinstance(stream, KeyedStream) else Collect(stage)
-    batches = stream.process(collector).name(f"{name}: collect").uid(f"{name}-collect")
+    batches = stream.process(collector).name("batch").uid(f"{name}-collect")
     # A time-out other than 0 would start a thread per element; the handler owns its deadlines.
     handled = AsyncDataStream.ordered_wait(
         batches, Handle(stage), Time.milliseconds(0), stage.limits.max_batches, output_type

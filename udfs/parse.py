@@ -12,9 +12,9 @@ from udfs.accounts import Account
 from udfs.core.dead_letters import DeadLetter, Record, in_parcels, packed
 from udfs.core.operations import Origin, Upsert
 from udfs.core.packs import count_of, headers_of, records_of
-from udfs.core.parcels import AddressedParcel, Parcel
+from udfs.core.parcels import AddressedParcel, Operation, Parcel
 from udfs.core.refusals import Refusal
-from udfs.core.routing import DEAD_LETTERS, Addresses, Writers, key_of
+from udfs.core.routing import DEAD_LETTERS, HERE, Addresses, Writers, key_of
 from udfs.dead_letters import DeadLetters
 from udfs.intake import Intake
 from udfs.micro_batch import Stage
@@ -53,7 +53,7 @@ class ParseOptions:
 
     Attributes:
         rules: How a message becomes an operation.
-        lanes: How many writers share a collection; all of them if None.
+        lanes: How many writers share a collection; None if each worker writes what it has parsed.
         limits: The size of a micro-batch.
         connection: Where the collections are described.
         retry: How patiently they are asked for.
@@ -85,11 +85,13 @@ class ParseStage(Stage[bytes, Row]):
         """Open the account; the connection is opened by the first batch, on the loop that uses it."""
         metrics = context.get_metrics_group()
         self._account = Account("parse", "read", metrics=metrics)
-        self._waits = Account("parse, waiting for Qdrant", *COUNTED, metrics=metrics)
+        self._waits = Account("parse, waiting for Qdrant", *COUNTED, within="parse", metrics=metrics)
         self._dead_letters = DeadLetters(self._options.dead_letters, "parse")
-        # Both stages have the job's parallelism.
-        writers = Writers(context.get_number_of_parallel_subtasks(), context.get_max_number_of_parallel_subtasks())
-        self._addresses = Addresses(self._options.lanes or writers.subtasks, writers)
+        lanes, writers = self._options.lanes, HERE
+        if lanes is not None:
+            # Both stages have the job's parallelism.
+            writers = Writers(context.get_number_of_parallel_subtasks(), context.get_max_number_of_parallel_subtasks())
+        self._addresses = Addresses(lanes or 1, writers)
         logger.info("The parse stage opens with %s and %s", self._options, writers)
         self._intake: Intake | None = None
 
@@ -103,7 +105,7 @@ class ParseStage(Stage[bytes, Row]):
 
     def bytes_of(self, row: Row) -> int:
         """Count the bytes of a parcel."""
-        return len(AddressedParcel(*row).parcel)
+        return AddressedParcel(*row).size
 
     async def handle(self, _group: str, packs: list[bytes]) -> list[Row]:
         """Return one row per address, in the layout of `PARCEL`."""
@@ -134,13 +136,14 @@ class ParseStage(Stage[bytes, Row]):
             point = encode_upsert(outcome) if isinstance(outcome, Upsert) else None
             if place not in parcels:
                 parcels[place] = Parcel()
-            parcels[place].add(outcome.id, point, (topic, partition, offset))
+            parcels[place].add(Operation(outcome.id, point, Origin(topic, partition, offset)))
         return letters
 
     def _rows(self, parcels: Mapping[tuple[str, int], Parcel]) -> Iterator[Row]:
-        """Yield the parcels."""
+        """Yield the parcels, as bytes if they travel."""
         for place, parcel in parcels.items():
-            yield Row(*AddressedParcel(self._addresses.of(*place), len(parcel), parcel.to_bytes()))
+            carried = parcel if self._options.lanes is None else parcel.to_bytes()
+            yield Row(*AddressedParcel(self._addresses.of(*place), len(parcel.operations), carried))
 
     def _rows_of_letters(self, letters: list[DeadLetter]) -> Iterator[Row]:
         """Yield dead letters by the way that everything goes, so that the same barrier is behind them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pyflink.common import Row, Types
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pyflink.datastream import RuntimeContext
 
     from udfs.core.batching import BatchLimits
+    from udfs.core.parcels import Parcel
     from udfs.dead_letters import DeadLetterOptions
     from udfs.qdrant.connection import Connection
     from udfs.qdrant.delivery import Points, Refused
@@ -92,19 +93,19 @@ class WriteStage(Stage["Row", "Row"]):
     def size_of(self, row: Row) -> tuple[int, int]:
         """Count the operations, or dead letters, and bytes of a parcel."""
         parcel = AddressedParcel(*row)
-        return parcel.length, len(parcel.parcel)
+        return parcel.length, parcel.size
 
     async def handle(self, group: str, rows: list[Row]) -> Sequence[Row]:
         """Write one batch; return dead letters, in the layout of `LETTER`."""
         parcels = [AddressedParcel(*row).parcel for row in rows]
         if group == DEAD_LETTERS:
-            letters = [letter for parcel in parcels for letter in unpacked(parcel)]
+            letters = [letter for parcel in parcels for letter in unpacked(cast("bytes", parcel))]
         else:
             letters = await self._write(group, parcels)
         self._account.add_dead_letters(Counter(letter.code for letter in letters))
         return [Row(*letter) for letter in letters]
 
-    async def _write(self, collection: str, parcels: list[bytes]) -> list[DeadLetter]:
+    async def _write(self, collection: str, parcels: list[Parcel | bytes]) -> list[DeadLetter]:
         operations = [operation for parcel in parcels for operation in operations_of(parcel)]
         delivered = await self._opened().deliver(collection, operations)
         letters = [self._letter(collection, refused) for refused in delivered.refused]

@@ -19,6 +19,7 @@ class SavepointRefusedError(StackError):
     """The savepoint took longer than a checkpoint may, or a task was not ready for it, so the job goes on."""
 
 
+_METRICS_AT_ONCE = 20
 _REFUSALS = ("Checkpoint expired", "Checkpoint was declined (tasks not ready)")
 
 
@@ -59,8 +60,10 @@ class FlinkRest:
         for vertex in self.rest(f"/jobs/{job}")["vertices"]:
             metrics = f"/jobs/{job}/vertices/{vertex['id']}/subtasks/metrics"
             ours = [metric["id"] for metric in self.rest(metrics) if ".qdrant." in metric["id"]]
-            values = self.rest(f"{metrics}?get={','.join(ours)}") if ours else []
-            totals.update({value["id"].rpartition(".qdrant.")[2]: round(value["sum"]) for value in values})
+            # Not all at once: Flink takes a line of 4 KB, and names are long where stages share an operator.
+            for at in range(0, len(ours), _METRICS_AT_ONCE):
+                values = self.rest(f"{metrics}?get={','.join(ours[at : at + _METRICS_AT_ONCE])}")
+                totals.update({value["id"].rpartition(".qdrant.")[2]: round(value["sum"]) for value in values})
         return totals
 
     def failure(self, job: str) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Record = tuple[str, int]
 STUCK = 10**6  # the number of a record that takes a minute
+POISON = 100  # the number at which a first stage fails
 
 
 class Recording(Stage[Record, Record]):
@@ -98,6 +99,17 @@ class Naive(AsyncFunction):
     async def async_invoke(self, batch: Batch[Record]) -> Iterable[Record]:
         """Handle the batch and let an exception out."""
         return await self._stage.handle(batch.group, await batch.sealed())
+
+
+class First(Recording):
+    """A stage with another behind it, of whose work nothing is kept: it returns its records, a moment later."""
+
+    async def handle(self, _group: str, items: list[Record]) -> Iterable[Record]:
+        """Fail at the number that it is told to, else return what came."""
+        await asyncio.sleep(random.random() / 500)  # noqa: S311
+        if any(number == POISON for _, number in items):
+            raise self._failure("bad for the first")
+        return items
 
 
 @pytest.fixture(autouse=True)
@@ -244,3 +256,67 @@ def test_whenever_a_bundle_ends_everything_before_is_handled(
                 expected = [record for record in fed if record[0] == group]
                 assert [record for record in Recording.handled if record[0] == group] == expected
                 assert [record for record in worker.outputs.values if record[0] == group] == expected
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    steps=STEPS,
+    counts=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    room=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    metrics=st.booleans(),
+)
+def test_two_stages_in_one_operator_end_with_its_bundle(
+    steps: list[Any], counts: tuple[int, int], room: tuple[int, int], *, metrics: bool
+) -> None:
+    """Whatever either may hold, at every end of a bundle the second stage has handled all, each group's in order."""
+    Recording.handled = []
+    fed: list[Record] = []
+    first, second = (BatchLimits(count, 10_000, batches) for count, batches in zip(counts, room, strict=True))
+    with Worker(First(first), Recording(second), metrics=metrics) as worker:
+        for step in [*steps, "finish"]:
+            if step != "finish":
+                fed.append(step)
+                worker.feed(step)
+                continue
+            worker.finish_bundle()
+            for group in "abcdef":
+                expected = [record for record in fed if record[0] == group]
+                assert [record for record in Recording.handled if record[0] == group] == expected
+                assert [record for record in worker.outputs.values if record[0] == group] == expected
+
+
+@pytest.mark.parametrize("records", [1, 2, 40], ids=lambda count: f"{count} records")
+@pytest.mark.parametrize("culprit", [pytest.param(POISON, id="in the first"), pytest.param(-1, id="in the second")])
+def test_a_failure_in_either_of_two_stages_fails_the_bundle(culprit: int, records: int) -> None:
+    """As the only batch, as the last, and with so many that the first stage waits for room in the second."""
+    small = BatchLimits(1, 1000, 2)
+    with Worker(First(small), Recording(small)) as worker:
+
+        def work() -> None:
+            for number in range(1, records):
+                worker.feed(("docs", number))
+            worker.feed(("docs", culprit))
+            for number in range(1, records if records > 2 else 1):
+                worker.feed(("docs", number))
+            worker.finish_bundle()
+
+        with pytest.raises(ValueError, match="bad"):
+            work()
+        assert ("docs", culprit) not in Recording.handled
+        assert len(Recording.handled) < records
+
+
+def test_a_failure_of_the_second_stage_is_not_hidden_behind_a_full_one() -> None:
+    """The first stage waits for room in the second, which waits for a batch that would take for ever."""
+    small = BatchLimits(1, 1000, 2)
+    with Worker(First(small), Recording(small)) as worker:
+        worker.feed(("stuck", STUCK))
+        worker.feed(("docs", -1))
+
+        def work() -> None:
+            for number in range(10):
+                worker.feed((f"group-{number}", number))
+            worker.finish_bundle()
+
+        with pytest.raises(ValueError, match="bad"):
+            work()

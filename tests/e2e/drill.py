@@ -147,7 +147,8 @@ class Drill(Runner):
 
     def has_retried(self) -> bool:
         """Tell whether a request to Qdrant had to be sent again, since the job started or was restarted."""
-        return self.cluster.accounts(self.job.id)["retried"] > 0
+        accounts = self.cluster.accounts(self.job.id)
+        return accounts["retried"] + accounts["parse.retried"] > 0
 
     def stop(self) -> str:
         """Stop the job and return its savepoint; ask again while Flink refuses, as it may on a busy machine."""

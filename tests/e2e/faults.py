@@ -66,7 +66,7 @@ def kill_worker(drill: Drill) -> None:
     """Kill a Python worker."""
     restarts = drill.job.restarts()
     os.kill(drill.cluster.python_worker_pids()[0], signal.SIGKILL)
-    drill.job.wait_for_restart(restarts + 1)
+    drill.job.wait_for_restart(restarts)
 
 
 def kill_task_manager(drill: Drill) -> None:
@@ -74,7 +74,7 @@ def kill_task_manager(drill: Drill) -> None:
     drill.cluster.add_task_manager()
     restarts = drill.job.restarts()
     drill.cluster.kill_busy_task_manager()
-    drill.job.wait_for_restart(restarts + 1)
+    drill.job.wait_for_restart(restarts)
 
 
 def kill_job_manager(drill: Drill) -> None:

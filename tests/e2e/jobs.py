@@ -36,10 +36,10 @@ class Job:
         return self.cluster.job_state(self.id) in TERMINAL_STATES
 
     def restarts(self) -> int:
-        """Return how many times the job was restarted."""
+        """Return how many times tasks were restarted: without lanes, Flink restarts only those that failed."""
         vertices = self.cluster.rest(f"/jobs/{self.id}")["vertices"]
         details = [self.cluster.rest(f"/jobs/{self.id}/vertices/{vertex['id']}") for vertex in vertices]
-        return max(int(subtask["attempt"]) for vertex in details for subtask in vertex["subtasks"])
+        return sum(int(subtask["attempt"]) for vertex in details for subtask in vertex["subtasks"])
 
     def wait_for(self, is_done: Callable[[], bool], what: str, seconds: float = 60, every: float = 0.1) -> None:
         """Return as soon as `is_done()`; raise StackError, with the logs, if the job ends or it takes longer."""
@@ -55,9 +55,9 @@ class Job:
         except StackWaitError as error:
             raise StackWaitError(f"{error}\n{self.cluster.warnings()}") from None
 
-    def wait_for_restart(self, number: int) -> None:
-        """Return once the job was restarted so many times, and every task runs again."""
-        self.wait_for(lambda: self.restarts() >= number and self.is_running(), f"restart {number}")
+    def wait_for_restart(self, before: int) -> None:
+        """Return once more tasks were restarted than before, and every task runs again."""
+        self.wait_for(lambda: self.restarts() > before and self.is_running(), f"more than {before} restarts")
 
 
 @dataclass(kw_only=True)

@@ -22,11 +22,12 @@ TOMBSTONE_SHARE = 0.1
 
 
 @pytest.mark.timeout(180)
-def test_last_version_wins(trial: Trial) -> None:
+@pytest.mark.parametrize("lanes", [[], ["--lanes=2"]], ids=["no lanes", "two lanes"])
+def test_last_version_wins(trial: Trial, lanes: list[str]) -> None:
     """Of 20,000 upserts and deletes of 50 ids, with requests delayed at random, the last of each id is what counts."""
     messages = versions(seed=1)
     trial.proxy.delay = random_delay(0, 0.05, seed=1)
-    job = trial.submit(2, "--sink.batch.max-size=100")
+    job = trial.submit(2, "--sink.batch.max-size=100", *lanes)
     trial.topic.produce(messages)
     trial.drain(job, messages)
     assert trial.proxy.most_waiting > 1

@@ -72,7 +72,7 @@ def test_the_job_goes_on(
             put_password(drill, "another")
         secured.restart()  # or it would be long until a client opens another connection
         if not is_late:
-            drill.job.wait_for_restart(1)
+            drill.job.wait_for_restart(0)
             return
         drill.job.wait_for(lambda: REFUSED in drill.cluster.failures(drill.job.id), "the old password to be refused")
         time.sleep(A_WHILE)

@@ -86,7 +86,8 @@ def run_for_long(run: Confidants) -> None:
     letters = create_letters_topic(run.kafka, f"{TOPIC}-dead")
     run.show_key(OLD_KEY)
     run.produce(TOPIC, [*good_ones(20), *bad_ones()])
-    job = run.submit(TOPIC, *tolerant(letters))
+    # With lanes, so that in the outage both stages have something to wait for.
+    job = run.submit(TOPIC, *tolerant(letters), "--lanes=1")
     run.wait_for_letters(letters, len(bad_ones()))
     keep(run.cluster, run.evidence / "running")
     run.show_key(WRONG_KEY)

@@ -80,7 +80,7 @@ class Subtask:
 
 
 class Layout(NamedTuple):
-    """How an attempt is laid out: lanes, and subtasks of each stage."""
+    """How an attempt is laid out: lanes, and subtasks of each stage; without lanes each parser has its own writer."""
 
     lanes: int | None
     parsers: int
@@ -102,19 +102,22 @@ class Attempt:
     def __init__(self, store: MemoryPoints, layout: Layout, limits: tuple[BatchLimits, BatchLimits]) -> None:
         parse = ParseOptions(ParseRules(), layout.lanes, limits[0], NOWHERE, _QUICK, _LETTERS)
         write = WriteOptions(NOWHERE, limits[1], max_in_flight=2, retry=_QUICK, dead_letters=_LETTERS)
-        self._parsers = [Subtask(ParseStage(parse, lambda _: store), layout.writers) for _ in range(layout.parsers)]
-        self._writers = [Subtask(WriteStage(write, lambda _: store)) for _ in range(layout.writers)]
+        self._is_keyed = layout.lanes is not None
+        writers = layout.writers if self._is_keyed else layout.parsers
+        self._parsers = [Subtask(ParseStage(parse, lambda _: store), writers) for _ in range(layout.parsers)]
+        self._writers = [Subtask(WriteStage(write, lambda _: store)) for _ in range(writers)]
         self.letters: list[DeadLetter] = []
 
     async def read(self, record: KafkaRecord, partition: int) -> None:
         """Bring in one record; each partition has one parser."""
-        await self._write(await self._parsers[partition % len(self._parsers)].take(pack_of([record])))
+        parser = partition % len(self._parsers)
+        await self._write(parser, await self._parsers[parser].take(pack_of([record])))
         await asyncio.sleep(0)
 
     async def finish_bundle(self) -> None:
         """Flush as before a barrier, upstream first."""
-        for parser in self._parsers:
-            await self._write(await parser.finish_bundle())
+        for number, parser in enumerate(self._parsers):
+            await self._write(number, await parser.finish_bundle())
         for writer in self._writers:
             self._keep(await writer.finish_bundle())
 
@@ -127,11 +130,11 @@ class Attempt:
         """Return the sum of a metric over all subtasks."""
         return sum(subtask.read(name) for subtask in (*self._parsers, *self._writers))
 
-    async def _write(self, rows: Iterable[Row]) -> None:
+    async def _write(self, parser: int, rows: Iterable[Row]) -> None:
         for row in rows:
             # Any stable function of the key will do for Flink's own.
-            writer = zlib.crc32(write_key_of(row).encode()) % len(self._writers)
-            self._keep(await self._writers[writer].take(row))
+            keyed = zlib.crc32(write_key_of(row).encode()) % len(self._writers)
+            self._keep(await self._writers[keyed if self._is_keyed else parser].take(row))
 
     def _keep(self, rows: Iterable[Row]) -> None:
         self.letters += [DeadLetter(*row) for row in rows]

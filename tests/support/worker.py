@@ -36,38 +36,59 @@ class Outputs:
 
 
 class Worker:
-    """One subtask of a stage: a collector and a handler on PyFlink's own operations and queue.
+    """One subtask of a stage, or of stages in one operator: collectors and handlers on PyFlink's operations and queue.
 
     Args:
-        stage: The stage; each half gets its own copy, as on a cluster.
+        stages: The stages in their order; each half gets its own copy, as on a cluster.
         metrics: False plays `python.metric.enabled: false`.
         handle: Another handler than `Handle`, for showing what goes wrong without it.
     """
 
-    def __init__(self, stage: Stage[Any, Any], *, metrics: bool = True, handle: type[Any] = Handle) -> None:
+    def __init__(self, *stages: Stage[Any, Any], metrics: bool = True, handle: type[Any] = Handle) -> None:
         self.outputs = Outputs()
-        self._collector = StatelessOperation(function_of(Collect(stage), metrics=metrics), None)
-        self._handler = AsyncOperation(function_of(handler_of(stage, handle), metrics=metrics), None)
+        self._collectors = [StatelessOperation(function_of(Collect(stage), metrics=metrics), None) for stage in stages]
+        self._handlers = [
+            AsyncOperation(function_of(handler_of(stage, handle), metrics=metrics), None) for stage in stages
+        ]
+        for number, handler in enumerate(self._handlers[:-1], 1):
+            handler.set_output_processor(NextStage(self, number))
+        self._handler = self._handlers[-1]
         self._handler.set_output_processor(self.outputs)
 
     def __enter__(self) -> Self:
-        self._collector.open()
-        self._handler.open()
+        for operation in reversed(self._operations()):
+            operation.open()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._handler.close()
-        self._collector.close()
+        for operation in self._operations():
+            operation.close()
 
-    def feed(self, record: object) -> None:
-        """Process one record as the bundle's thread does."""
-        for batch in self._collector.process_element((0, 0, record)):
-            self._handler.process_element(SimpleNamespace(), batch)
+    def feed(self, record: object, stage: int = 0) -> None:
+        """Process one record as the bundle's thread does, or for a later stage the emitter's of the one before."""
+        for batch in self._collectors[stage].process_element((0, 0, record)):
+            self._handlers[stage].process_element(SimpleNamespace(), batch)
 
     def finish_bundle(self) -> None:
         """End the bundle, upstream first. When this returns, Flink lets the barrier pass."""
-        self._collector.finish()
-        self._handler.finish()
+        for operation in self._operations():
+            operation.finish()
+
+    def _operations(self) -> list[Any]:
+        """Return the operations, upstream first."""
+        return [operation for pair in zip(self._collectors, self._handlers, strict=True) for operation in pair]
+
+
+class NextStage:
+    """What leaves a stage with another behind it in the same operator."""
+
+    def __init__(self, worker: Worker, stage: int) -> None:
+        self._worker, self._stage = worker, stage
+
+    def process_outputs(self, _windowed_value: object, results: Iterable[Row]) -> None:
+        """Hand the results on one by one; what that raises goes up, as in PyFlink."""
+        for result in results:
+            self._worker.feed(result[2], self._stage)
 
 
 def handler_of(stage: Stage[Any, Any], handle: type[Any] = Handle) -> AsyncFunctionDescriptor:

@@ -168,23 +168,24 @@ PARSE = ParseOptions(ParseRules(), 1, LIMITS, NOWHERE, RETRY, dead_letters=None)
 WRITE = WriteOptions(NOWHERE, LIMITS, 1, RETRY, dead_letters=None)
 PARCEL = Parcel()
 for operation in encoded([good(1)]):
-    PARCEL.add(*operation)
+    PARCEL.add(operation)
 MESSAGE = KafkaRecord(None, b'{"collection_name": "docs", "id": 1, "vector": [1, 1]}', "messages", 0, 0, {})
 
 
 @pytest.mark.parametrize(
-    ("stage", "item"),
+    ("stage", "item", "within"),
     [
-        pytest.param(ParseStage(PARSE, lambda _connection: Away()), pack_of([MESSAGE]), id="parse"),
+        pytest.param(ParseStage(PARSE, lambda _connection: Away()), pack_of([MESSAGE]), "parse.", id="parse"),
         pytest.param(
             WriteStage(WRITE, lambda _connection: Away()),
             Row(*AddressedParcel(address("0", "docs"), 1, PARCEL.to_bytes())),
+            "",
             id="write",
         ),
     ],
 )
-def test_both_stages_show_what_was_repeated(stage: Stage[Any, Any], item: Row | bytes) -> None:
-    """In Flink's metrics, beside what became of the messages."""
+def test_both_stages_show_what_was_repeated(stage: Stage[Any, Any], item: Row | bytes, within: str) -> None:
+    """In Flink's metrics, beside what became of the messages, each by a name that the other has not."""
     metrics = Metrics()
 
     async def run() -> None:
@@ -192,5 +193,5 @@ def test_both_stages_show_what_was_repeated(stage: Stage[Any, Any], item: Row | 
         await stage.handle("docs", [item])
 
     asyncio.run(run())
-    assert metrics.gauges["qdrant.retried"]() == 2
-    assert metrics.gauges["qdrant.waitedSeconds"]() == 0
+    assert metrics.gauges[f"qdrant.{within}retried"]() == 2
+    assert metrics.gauges[f"qdrant.{within}waitedSeconds"]() == 0

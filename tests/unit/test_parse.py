@@ -93,7 +93,7 @@ def test_operations_leave_by_collection_and_writer_in_their_order() -> None:
     for row in rows:
         parcel = AddressedParcel(*row)
         assert write_key_of(row) == key_of(parcel.address)
-        operations = list(operations_of(parcel.parcel))
+        operations = operations_of(parcel.parcel)
         assert parcel.length == len(operations)
         seen[parcel.address] = [operation.origin.offset for operation in operations]
         for operation in operations:
@@ -102,6 +102,20 @@ def test_operations_leave_by_collection_and_writer_in_their_order() -> None:
     assert sorted(offset for offsets in seen.values() for offset in offsets) == list(range(100, 124))
     assert all(offsets == sorted(offsets) for offsets in seen.values())
     assert stage._account["read"] == 24
+
+
+def test_without_lanes_a_collection_has_one_address() -> None:
+    """However many writers there are: what is written where it is parsed is not dealt out, dead letters neither."""
+    messages = [upsert("docs", number, 2) for number in range(20)] + [upsert("other", 1, 3), Message(None, None)]
+    store = MemoryPoints({"docs": 2, "other": 3})
+    _, rows = parsed(store, packs(messages), options=replace(PARSE, lanes=None))
+    parcels = [AddressedParcel(*row) for row in rows]
+    assert [(collection_of(parcel.address), parcel.length) for parcel in parcels] == [
+        ("docs", 20),
+        ("other", 1),
+        (DEAD_LETTERS, 1),
+    ]
+    assert len({key_of(parcel.address) for parcel in parcels}) == 1
 
 
 def test_a_refused_message_leaves_as_a_dead_letter_with_everything_it_had() -> None:

@@ -54,8 +54,8 @@ def row(operations: Iterable[Upsert | Delete], first_offset: int = 0) -> Row:
     """Return operations as the parse stage sends them on."""
     parcel = Parcel()
     for operation in encoded(operations, first_offset):
-        parcel.add(*operation)
-    return Row(*AddressedParcel(address("0", "docs"), len(parcel), parcel.to_bytes()))
+        parcel.add(operation)
+    return Row(*AddressedParcel(address("0", "docs"), len(parcel.operations), parcel.to_bytes()))
 
 
 def written(

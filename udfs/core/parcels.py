@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from udfs.core.operations import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from udfs.core.operations import PointId
 
@@ -28,47 +27,58 @@ class Operation(NamedTuple):
     origin: Origin
 
 
+class Parcel:
+    """Operations in the order of their messages: as they are within a worker, and as bytes between workers.
+
+    Attributes:
+        operations: What is in it.
+        size: The bytes of its points.
+    """
+
+    __slots__ = ("operations", "size")
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.size = 0
+
+    def add(self, operation: Operation) -> None:
+        """Append one operation."""
+        self.operations.append(operation)
+        self.size += len(operation.point or b"")
+
+    def to_bytes(self) -> bytes:
+        """Return the parcel as `operations_of` reads it: in columns, because columns of plain values pickle fastest."""
+        ids = [operation.id for operation in self.operations]
+        points = [operation.point for operation in self.operations]
+        origins = [tuple(operation.origin) for operation in self.operations]
+        return pickle.dumps((ids, points, origins), protocol=5)
+
+
 class AddressedParcel(NamedTuple):
     """A parcel as Flink carries it.
 
     Attributes:
         address: Writer and collection, as `udfs.core.routing` has it.
-        length: The number of its operations.
-        parcel: The operations, as `operations_of` reads them.
+        length: The number of its operations, or dead letters.
+        parcel: The operations, as `operations_of` takes them, or dead letters.
     """
 
     address: str
     length: int
-    parcel: bytes
+    parcel: Parcel | bytes
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it has."""
+        return self.parcel.size if isinstance(self.parcel, Parcel) else len(self.parcel)
 
 
-@dataclass(slots=True)
-class Parcel:
-    """Operations in the order of their messages, in columns, because columns of plain values pickle fastest."""
-
-    _ids: list[PointId] = field(default_factory=list)
-    _points: list[bytes | None] = field(default_factory=list)
-    _origins: list[tuple[str, int, int]] = field(default_factory=list)
-
-    def add(self, point_id: PointId, point: bytes | None, origin: tuple[str, int, int]) -> None:
-        """Append one operation."""
-        self._ids.append(point_id)
-        self._points.append(point)
-        self._origins.append(origin)
-
-    def to_bytes(self) -> bytes:
-        """Return the parcel as `operations_of` reads it."""
-        return pickle.dumps((self._ids, self._points, self._origins), protocol=5)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-
-def operations_of(parcel: bytes) -> Iterator[Operation]:
-    """Yield the operations of a parcel in their order. The bytes come from this job's own parse stage."""
+def operations_of(parcel: Parcel | bytes) -> list[Operation]:
+    """Return the operations of a parcel in their order. Bytes come from this job's own parse stage."""
+    if isinstance(parcel, Parcel):
+        return parcel.operations
     columns = pickle.loads(parcel)  # noqa: S301 - never outside data
-    for point_id, point, origin in zip(*columns, strict=True):
-        yield Operation(point_id, point, Origin(*origin))
+    return [Operation(point_id, point, Origin(*origin)) for point_id, point, origin in zip(*columns, strict=True)]
 
 
 class Histories:

@@ -50,6 +50,10 @@ class Writers(NamedTuple):
         return [found.get(subtask, str(subtask)) for subtask in range(self.subtasks)]
 
 
+HERE = Writers(subtasks=1, key_groups=1)
+"""The only writer that a parser knows where each worker writes what it has parsed."""
+
+
 class Addresses:
     """Where points go: to which writer, and there into which collection.
 
@@ -64,7 +68,7 @@ class Addresses:
 
     def lane_of(self, point_id: PointId) -> int:
         """Return which of the writers that share a collection gets this point."""
-        return lane_of(point_id, self._lanes)
+        return lane_of(point_id, self._lanes) if self._lanes > 1 else 0
 
     def of(self, collection: str, lane: int) -> str:
         """Return the address of whatever goes to this one of the writers that share the collection."""

@@ -26,12 +26,12 @@ OPERATIONS = st.lists(
 
 @given(OPERATIONS)
 def test_a_parcel_arrives_as_it_was_packed(operations: list[Operation]) -> None:
-    """Ids, points and origins come out in their order, whatever they are."""
+    """Ids, points and origins come out in their order, whatever they are, within a worker and between workers."""
     parcel = Parcel()
     for operation in operations:
-        parcel.add(*operation)
-    assert len(parcel) == len(operations)
-    assert list(operations_of(parcel.to_bytes())) == operations
+        parcel.add(operation)
+    assert parcel.size == sum(len(operation.point or b"") for operation in operations)
+    assert operations_of(parcel) == operations_of(parcel.to_bytes()) == operations
 
 
 ON_FEW_IDS = st.lists(
