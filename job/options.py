@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 # Batches under way per subtask, open ones included. With more collections than this in one bundle each would get
 # requests of a point or two, so it is high; what bounds memory is the bytes under way.
 _MAX_BATCHES = 4096
+# A vector takes about three times as many bytes as text, so what a batch is parsed into fills one request. Of those
+# batches one is parsed while another fills.
+_TEXT_TO_POINT = 3
+_PARSED_UNDER_WAY = 2
 # An outage of Kafka is waited out, as one of Qdrant is; the producer would give up after one or two minutes.
 _WAITING = {"max.block.ms": str(2**31 - 1), "delivery.timeout.ms": str(2**31 - 1)}
 _OF_CONSUMERS = "interceptor.classes"  # a producer takes other ones by this name
@@ -62,12 +66,14 @@ def pipeline_options(settings: Settings, letter_max_bytes: int) -> PipelineOptio
     )
     # Room for the requests under way, and for one batch that fills meanwhile.
     limits = BatchLimits(count, size, _MAX_BATCHES, max_bytes_under_way=(in_flight + 1) * size)
+    text = _TEXT_TO_POINT * size
+    text_limits = BatchLimits(count, text, _MAX_BATCHES, max_bytes_under_way=_PARSED_UNDER_WAY * text)
     rules = ParseRules(settings.qdrant_collection_name, settings.sink_record_max_size)
     retry = RetryOptions(max_seconds=_seconds(settings.sink_retry_max_time))
     letters = _dead_letters(settings, letter_max_bytes)
     return PipelineOptions(
         source=settings.connector_options,
-        parse=ParseOptions(rules, settings.lanes, limits, settings.connection, retry, letters),
+        parse=ParseOptions(rules, settings.lanes, text_limits, settings.connection, retry, letters),
         write=WriteOptions(settings.connection, limits, in_flight, retry, letters),
         dead_letters=_sink(settings, letter_max_bytes),
     )

@@ -137,7 +137,7 @@ class Settings(BaseModel):
     )
     sink_batch_max_size: Count = _setting("sink.batch.max-size", "Points in one request, at most.", "1000")
     sink_flush_buffer_size: Size = _setting(
-        "sink.flush-buffer.size", "Bytes of points that make a request full.", "4 mb"
+        "sink.flush-buffer.size", "Bytes of points that make a request full.", "8 mb"
     )
     sink_requests_max_inflight: Count = _setting(
         "sink.requests.max-inflight", "Requests that each writer may have under way at once.", "4"

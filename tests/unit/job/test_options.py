@@ -32,15 +32,15 @@ def test_both_stages_are_told_what_they_need() -> None:
     assert options.source == settings.connector_options
     assert options.parse.rules == ParseRules("mine", 2 * 2**20)
     assert (options.parse.lanes, options.write.max_in_flight) == (5, 3)
-    for stage in (options.parse, options.write):
-        assert (stage.limits.max_count, stage.limits.max_bytes) == (7, 2**20)
-        assert stage.limits.max_bytes_under_way == 4 * 2**20
+    for stage, size, under_way in ((options.parse, 3 * 2**20, 6 * 2**20), (options.write, 2**20, 4 * 2**20)):
+        assert (stage.limits.max_count, stage.limits.max_bytes) == (7, size)
+        assert stage.limits.max_bytes_under_way == under_way
         assert stage.connection == connection
         assert stage.retry.max_seconds == 120
 
 
-def test_by_default_outages_are_waited_out_and_lanes_follow_the_writers() -> None:
-    """Without a time limit there is none, and the parse stage counts the writers when it runs."""
+def test_by_default_outages_are_waited_out_and_nothing_is_keyed() -> None:
+    """Without a time limit there is none, and without lanes a worker writes what it has parsed."""
     options = pipeline_options(load_settings(LEAST), letter_max_bytes=1000)
     assert (options.write.retry.max_seconds, options.parse.retry.max_seconds) == (None, None)
     assert options.parse.lanes is None

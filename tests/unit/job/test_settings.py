@@ -29,7 +29,7 @@ def test_the_least_that_a_job_needs_has_good_defaults() -> None:
         "auto.offset.reset": "earliest",
     }
     assert settings.scan_startup_mode == "group-offsets"
-    assert (settings.sink_batch_max_size, settings.sink_flush_buffer_size) == (1000, 4 * 2**20)
+    assert (settings.sink_batch_max_size, settings.sink_flush_buffer_size) == (1000, 8 * 2**20)
     assert (settings.sink_requests_max_inflight, settings.sink_record_max_size) == (4, 16 * 2**20)
     assert (settings.sink_request_timeout, settings.sink_retry_max_time) == (timedelta(seconds=60), None)
     assert (settings.checkpoint_interval, settings.bundle_time) == (timedelta(seconds=10), timedelta(seconds=0.3))
