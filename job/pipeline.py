@@ -5,7 +5,7 @@
 
 Both parse and write are micro-batched: whenever a checkpoint barrier has passed, everything before it is in Qdrant or
 in the dead letters. The messages of a partition keep their order either way: without lanes one worker writes what it
-has parsed, collection by collection; with lanes the collection and a lane of the id are the key.
+has parsed, collection by collection; with lanes the key is that of a writer, by collection and a lane of the id.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ REPORT_SECONDS = 60.0
 
 
 class Account:
-    """Totals of one attempt of one subtask, from 0, shown as ``qdrant.<name>`` in Flink's metrics.
+    """Totals of one attempt of one subtask, from 0, shown in Flink's metrics as ``qdrant.<name>``.
 
     Dead letters are shown by their codes, too, as ``qdrant.code.<code>.deadLettered``: where a reporter has labels,
     ``code`` is one of them.
@@ -32,7 +32,7 @@ class Account:
         names: What is counted.
         codes: The codes of dead letters.
         within: The name of a group below `qdrant` for all of it, if the other stage counts things of the same names:
-            of two gauges of one name in one operator Flink shows the last.
+            of two gauges of one name in one operator Flink shows one.
         metrics: Where it is shown; None where Python metrics are off.
         clock: Returns seconds that never go back.
     """

@@ -105,6 +105,8 @@ class Batch(Generic[In]):
     def release(self) -> None:
         """Let go of the records, handled or not, so that others may take their room. To be called once."""
         self.seal()
+        # Flink's queue keeps the batch until those before it have left.
+        self._items.clear()
         self._budget.give_back(self._size)
 
     def __repr__(self) -> str:
@@ -120,7 +122,10 @@ class Batch(Generic[In]):
 
 
 class OpenBatches(Generic[In]):
-    """The batches that still take records, one per group. Used by the collecting thread alone.
+    """The batches that still take records, one per group.
+
+    Used by the thread that collects, and by the bundle's thread at the end of the bundle, which are the same or take
+    turns; never by both at a time.
 
     A batch is sealed when it is full, when it is one of too many, or when there is no room for another record: whoever
     waits for room has sealed everything first, so that what is waited for can be handled.

@@ -11,6 +11,12 @@ operation.py) waits until no async element is in flight. So a stage is two funct
 sealed, handles it whole and returns what it makes. A batch is sealed when it is full, or when the bundle ends:
 operators finish upstream first, and a gauge is read in `finish()` on the bundle's own thread, so sealing is exact.
 
+Two stages may be chained into one operator. Then the second one's `Collect` runs on the thread that emits the outputs
+of the first, and is sealed on the bundle's thread nevertheless: PyFlink counts an element of the first stage as done
+only after its outputs have been taken (`emit_completed_element` in its queue.py), so when `finish()` of the first has
+returned, that thread has nothing to emit, and the batches that `finish()` of the second seals are complete. While the
+second has no room, the first stands still.
+
 No other file of this project knows how batches come to end with a barrier.
 """
 
@@ -26,7 +32,7 @@ from pyflink.datastream import AsyncDataStream, KeyedProcessFunction, KeyedStrea
 from pyflink.datastream.functions import AsyncFunction
 
 from udfs.batches import OpenBatches
-from udfs.bundles import end_bundles_at_once
+from udfs.bundles import tame_sampler
 from udfs.memory import spare_memory
 from udfs.outputs import Outputs, output_streams
 from udfs.watchdog import end_with_task_manager
@@ -110,7 +116,7 @@ class _Collecting(Generic[In]):
         self._batches = OpenBatches[In](self._stage.limits)
         metrics = runtime_context.get_metrics_group()
         if metrics is not None:
-            # What Flink shows of it is that of the last stage in the operator, and of no importance.
+            # Of two stages in one operator Flink shows one of these: it is no account.
             metrics.add_group("qdrant").gauge("batchesSealedAtFlush", self._batches.seal_all)
 
     def process_element(self, value: In, _ctx: Any) -> tuple[Batch[In], ...]:
@@ -138,7 +144,7 @@ class Handle(AsyncFunction, Generic[In, Out]):
         """Open the stage, and prepare this process for its work and its end."""
         end_with_task_manager()
         spare_memory()
-        end_bundles_at_once()
+        tame_sampler()
         self._quiet_seconds = QUIET_SECONDS if runtime_context.get_metrics_group() is None else None
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._under_way: set[asyncio.Task[Any]] = set()

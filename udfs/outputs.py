@@ -1,9 +1,9 @@
 """Lets what a batch makes leave for Java at once, where PyFlink keeps it until the bundle or a second is over.
 
-At full speed it is megabytes by then, and Beam copies them ten times on their way, each time into memory that the
-system has to find page by page. A batch at a time, most of the same copies are made in memory that is there, and what
-comes next in Java has work sooner (scripts/benchmark/NOTES.md has figures). Most, as Beam joins what waits to be sent,
-and no output is divided.
+That is what the parse stage has for writers elsewhere, where lanes are given. At full speed it is megabytes by then,
+and Beam copies them ten times on their way, each time into memory that the system has to find page by page. A batch at
+a time, most of the same copies are made in memory that is there, and what comes next in Java has work sooner
+(scripts/benchmark/NOTES.md has figures). Most, as Beam joins what waits to be sent, and no output is divided.
 
 PyFlink's output stream (``BeamTimeBasedOutputStream`` in pyflink/fn_execution/beam/beam_stream_fast.pyx, 2.2 and 2.3)
 looks after each batch whether it was told to send what it has, or has ten megabytes: a thread of its own tells it every

@@ -12,7 +12,7 @@ from udfs.accounts import Account
 from udfs.core.dead_letters import DeadLetter, Record, in_parcels, packed
 from udfs.core.operations import Origin, Upsert
 from udfs.core.packs import count_of, headers_of, records_of
-from udfs.core.parcels import AddressedParcel, Operation, Parcel
+from udfs.core.parcels import AddressedParcel, Operation, Parcels
 from udfs.core.refusals import Refusal
 from udfs.core.routing import DEAD_LETTERS, HERE, Addresses, Writers, key_of
 from udfs.dead_letters import DeadLetters
@@ -25,7 +25,7 @@ from udfs.qdrant.outage import COUNTED
 from udfs.qdrant.patience import Patience, RetryOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from pyflink.datastream import RuntimeContext
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# An AddressedParcel.
+# An AddressedParcel, as it travels; one that stays in its worker holds operations as they are, which no type describes.
 PARCEL = Types.ROW([Types.STRING(), Types.INT(), Types.PRIMITIVE_ARRAY(Types.BYTE())])
 _DESCRIPTIONS_IN_FLIGHT = 1
 
 
 def write_key_of(row: Row) -> str:
-    """Return the key of a parcel's writer: one id always meets one writer, and one collection can use every slot."""
+    """Return the key of a parcel's writer, which collection and lane have chosen: one id always meets one writer."""
     return key_of(AddressedParcel(*row).address)
 
 
@@ -55,6 +55,7 @@ class ParseOptions:
         rules: How a message becomes an operation.
         lanes: How many writers share a collection; None if each worker writes what it has parsed.
         limits: The size of a micro-batch.
+        parcel_bytes: How many bytes leave in one piece, at most: those of a request.
         connection: Where the collections are described.
         retry: How patiently they are asked for.
         dead_letters: What they look like; without them, the first refused message fails the job.
@@ -63,6 +64,7 @@ class ParseOptions:
     rules: ParseRules
     lanes: int | None
     limits: BatchLimits
+    parcel_bytes: int
     connection: Connection
     retry: RetryOptions
     dead_letters: DeadLetterOptions | None
@@ -109,7 +111,7 @@ class ParseStage(Stage[bytes, Row]):
 
     async def handle(self, _group: str, packs: list[bytes]) -> list[Row]:
         """Return one row per address, in the layout of `PARCEL`."""
-        parcels: dict[tuple[str, int], Parcel] = {}
+        parcels = Parcels(self._options.parcel_bytes)
         letters: list[DeadLetter] = []
         for number, pack in enumerate(packs):
             # By itself, so that what its messages were read into is still in the processor's cache to be encoded.
@@ -119,9 +121,7 @@ class ParseStage(Stage[bytes, Row]):
         self._account.add(read=read)
         return [*self._rows(parcels), *self._rows_of_letters(letters)]
 
-    async def _parse(
-        self, pack: bytes, parcels: dict[tuple[str, int], Parcel], *, is_continued: bool
-    ) -> list[DeadLetter]:
+    async def _parse(self, pack: bytes, parcels: Parcels, *, is_continued: bool) -> list[DeadLetter]:
         """Add what a pack asks for to the parcels, which are known by collection and lane; return the dead letters."""
         records = [*records_of(pack)]
         pairs = [(key, value) for key, value, *_ in records]
@@ -134,20 +134,18 @@ class ParseStage(Stage[bytes, Row]):
                 continue
             place = outcome.collection, self._addresses.lane_of(outcome.id)
             point = encode_upsert(outcome) if isinstance(outcome, Upsert) else None
-            if place not in parcels:
-                parcels[place] = Parcel()
-            parcels[place].add(Operation(outcome.id, point, Origin(topic, partition, offset)))
+            parcels.add(place, Operation(outcome.id, point, Origin(topic, partition, offset)))
         return letters
 
-    def _rows(self, parcels: Mapping[tuple[str, int], Parcel]) -> Iterator[Row]:
+    def _rows(self, parcels: Parcels) -> Iterator[Row]:
         """Yield the parcels, as bytes if they travel."""
-        for place, parcel in parcels.items():
+        for place, parcel in parcels:
             carried = parcel if self._options.lanes is None else parcel.to_bytes()
             yield Row(*AddressedParcel(self._addresses.of(*place), len(parcel.operations), carried))
 
     def _rows_of_letters(self, letters: list[DeadLetter]) -> Iterator[Row]:
         """Yield dead letters by the way that everything goes, so that the same barrier is behind them."""
-        for parcel in in_parcels(letters, self.limits.max_bytes):
+        for parcel in in_parcels(letters, self._options.parcel_bytes):
             # Anywhere, as they have no order to keep.
             yield Row(*AddressedParcel(self._addresses.of_any(DEAD_LETTERS), len(parcel), packed(parcel)))
 

@@ -87,7 +87,7 @@ class WriteStage(Stage["Row", "Row"]):
         self._delivery: Delivery | None = None
 
     def group_of(self, row: Row) -> str:
-        """Group by collection: what all parsers have for it makes a batch together."""
+        """Group by collection: whatever comes for it makes a batch together."""
         return collection_of(AddressedParcel(*row).address)
 
     def size_of(self, row: Row) -> tuple[int, int]:

@@ -74,7 +74,13 @@ def _run(plan: Plan, console: Console) -> dict[str, Any]:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)))
         kafka = stack.enter_context(Kafka())
         stack.enter_context(blamed(kafka))
-        bench = Bench(plan, kafka, build(folder / "job.zip"), folder, lambda line: console.print(line, highlight=False))
+        bench = Bench(
+            plan,
+            kafka,
+            build(folder / "job.zip"),
+            folder,
+            lambda line: console.print(line, highlight=False, soft_wrap=True),
+        )
         runs = [run for cell in plan.cells for run in bench.throughput(WORKLOADS[cell])]
         latencies = [latency for cell in plan.latency_cells for latency in bench.latency(WORKLOADS[cell])]
         growths = [bench.growth(WORKLOADS[cell]) for cell in plan.growth_cells]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from contextlib import contextmanager
@@ -43,11 +44,20 @@ class Preloaded:
     bytes_per_message: float
 
 
+def messages_in_memory(workload: Workload) -> int:
+    """Return how many messages half of the machine's memory holds.
+
+    Of more, what was written first has been dropped from the system's cache when it is read, which is first, and it is
+    the disk that is measured.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return int(memory / 2 / _mean_size(workload))
+
+
 @contextmanager
 def preloaded(kafka: Kafka, workload: Workload, count: int) -> Iterator[Preloaded]:
     """Have a topic with the first `count` messages of the workload while the block runs."""
-    sizes = [len(record.key) + len(record.value or b"") for record in workload.records(1000)]
-    _require_room(kafka, count * sum(sizes) / len(sizes))
+    _require_room(kafka, count * _mean_size(workload))
     topic = f"bench-{workload.name}-{secrets.token_hex(3)}"
     with topic_of(kafka, topic):
         total = produce(kafka.bootstrap, topic, workload.records(count))
@@ -104,6 +114,11 @@ def create_collections(client: QdrantClient, workload: Workload) -> None:
             wal_config=wal,
             timeout=60,
         )
+
+
+def _mean_size(workload: Workload) -> float:
+    sizes = [len(record.key) + len(record.value or b"") for record in workload.records(1000)]
+    return sum(sizes) / len(sizes)
 
 
 def _wait_for_room(producer: Any) -> None:

@@ -185,13 +185,13 @@ _MIXED = Kind(
     with_uuids=True,
 )
 
-# The cell "128" is one hot collection with the default number of lanes, and it is the cell of one collection.
+# The cell "128" is one hot collection without lanes, and it is the cell of one collection.
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("128", (_UNNAMED[128],), 48_000),
-        Workload("768", (_UNNAMED[768],), 16_000),
-        Workload("1536", (_UNNAMED[1536],), 8_600),
+        Workload("128", (_UNNAMED[128],), 58_000),
+        Workload("768", (_UNNAMED[768],), 19_000),
+        Workload("1536", (_UNNAMED[1536],), 10_800),
         Workload("sparse", (_SPARSE,), 25_000),
         Workload("multi", (_MULTI,), 8_000),
         Workload("mix", (_UNNAMED[128], _NAMED, _SPARSE, _MULTI, _MIXED), 18_000, has_churn=True),

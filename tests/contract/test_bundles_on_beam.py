@@ -1,13 +1,16 @@
-"""How a bundle ends: decided by Beam's own sampler of states, whose thread it waits for."""
+"""What a bundle is to Beam's own sampler of states: how it ends, and where its metrics are kept."""
 
 from __future__ import annotations
 
 import pytest
+from apache_beam.metrics.execution import MetricsContainer
+from apache_beam.metrics.metric import Metrics
+from apache_beam.metrics.metricbase import MetricName
 from apache_beam.runners.worker.statesampler import StateSampler
 from apache_beam.utils.counters import CounterFactory
 
 from tests.support.beam import bundle
-from udfs.bundles import end_bundles_at_once
+from udfs.bundles import tame_sampler
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +18,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take this process for a worker, and put Beam's class back as it was."""
     monkeypatch.setenv("WORKER_ID", "1-1")
     monkeypatch.setattr(StateSampler, "run", StateSampler.run)
+    monkeypatch.setattr(StateSampler, "update_metric", StateSampler.update_metric)
 
 
 def test_a_bundle_has_a_thread_that_only_its_end_can_end() -> None:
@@ -29,9 +33,26 @@ def test_nobody_is_waited_for() -> None:
     sampler = StateSampler("step", CounterFactory())
     with bundle(sampler):
         pass
-    end_bundles_at_once()
+    tame_sampler()
     for _ in range(2):
         with bundle(sampler) as threads:
             for thread in threads:
                 thread.join(timeout=10)
                 assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("is_tamed", "kept"), [(False, 0), (True, 7)], ids=["Beam by itself", "in a worker"])
+def test_a_gauge_is_kept_whatever_another_thread_is_at(is_tamed: bool, kept: int) -> None:  # noqa: FBT001
+    """Outputs entered the next function when no other was at work, and leave it while the first one ends."""
+    sampler, first, second = StateSampler("step", CounterFactory()), MetricsContainer("1"), MetricsContainer("2")
+    finish = sampler.scoped_state("first", "finish", metrics_container=first)
+    process = sampler.scoped_state("second", "process", metrics_container=second)
+    if is_tamed:
+        tame_sampler()
+    with bundle(sampler):
+        process.__enter__()
+        with finish:
+            process.__exit__(None, None, None)
+            Metrics.gauge("qdrant", "read").set(7)
+    assert first.get_gauge(MetricName("qdrant", "read")).get_cumulative().value == kept
+    assert second.metrics == {}

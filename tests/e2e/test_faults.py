@@ -36,22 +36,38 @@ def param(fault: Fault) -> object:
 @pytest.mark.parametrize("fault", [param(fault) for fault in FAULTS])
 def test_fault(drill: Drill, fault: Fault, say: Callable[[str], None]) -> None:
     """Under a steady load the fault changes nothing of what is there at the end, and the job ends as named."""
+    check(drill, fault, say)
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["Python worker killed", "TaskManager killed", "Qdrant killed, 20 s away"])
+def test_fault_with_lanes(drill: Drill, name: str, say: Callable[[str], None]) -> None:
+    """The same where the stream is keyed, and all tasks restart with the one that fails."""
+    drill.lanes = 2
+    check(drill, next(fault for fault in FAULTS if fault.name == name), say)
+
+
+def check(drill: Drill, fault: Fault, say: Callable[[str], None]) -> None:
+    """Fail unless the fault leaves what is right."""
     first = drill.start()
+    restarts = first.restarts()  # it may have had to wait for a TaskManager
     with drill.load():
         drill.warm_up()
         seconds = drill.strike(fault.strike)
     outcome = drill.outcome(seconds)
-    say(f"{fault.name:40} {outcome}")
+    say(f"{fault.name + (', with lanes' if drill.lanes else ''):40} {outcome}")
     assert outcome.is_exact
     assert drill.has_retried() or not fault.retries
-    assert end_of(drill, first) is fault.end, drill.cluster.failure(drill.job.id)
+    assert end_of(drill, first, restarts) is fault.end, drill.cluster.failure(drill.job.id)
 
 
-def end_of(drill: Drill, first: Job) -> End:
-    """Return what became of the job."""
+def end_of(drill: Drill, first: Job, restarts: int) -> End:
+    """Return what became of the job that had been restarted so many times before."""
     if drill.job is not first:
         return End.RESUMED
-    return End.RESTARTED if drill.job.restarts() else End.RUNS_ON
+    return End.RESTARTED if drill.job.restarts() > restarts else End.RUNS_ON
 
 
 @pytest.mark.slow

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(120)
 
 
-def test_no_operator_is_without_a_uid(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lanes", [[], ["--lanes=2"]], ids=["no lanes", "two lanes"])
+def test_no_operator_is_without_a_uid(lanes: list[str], kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
     """With dead letters, and so with all operators that there can be, Flink need not make one up."""
-    for topic in ("uids", "uids-dead"):
-        kafka.create_topic(topic)
+    topic = f"uids-{len(lanes)}"
+    for name in (topic, f"{topic}-dead"):
+        kafka.create_topic(name)
     strict = ("--flink.pipeline.auto-generate-uids=false", "--scan.bounded.mode=latest-offset")
-    ended = run_job(*job_arguments(kafka, qdrant, "uids"), *tolerant("uids-dead"), *strict, folder=tmp_path)
+    ended = run_job(*job_arguments(kafka, qdrant, topic), *tolerant(f"{topic}-dead"), *strict, *lanes, folder=tmp_path)
     assert (ended.code, ended.stderr) == (0, "")

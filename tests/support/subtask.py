@@ -100,7 +100,7 @@ class Attempt:
     """
 
     def __init__(self, store: MemoryPoints, layout: Layout, limits: tuple[BatchLimits, BatchLimits]) -> None:
-        parse = ParseOptions(ParseRules(), layout.lanes, limits[0], NOWHERE, _QUICK, _LETTERS)
+        parse = ParseOptions(ParseRules(), layout.lanes, limits[0], limits[1].max_bytes, NOWHERE, _QUICK, _LETTERS)
         write = WriteOptions(NOWHERE, limits[1], max_in_flight=2, retry=_QUICK, dead_letters=_LETTERS)
         self._is_keyed = layout.lanes is not None
         writers = layout.writers if self._is_keyed else layout.parsers

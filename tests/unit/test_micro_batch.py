@@ -7,6 +7,7 @@ import itertools
 import pickle
 import sys
 import threading
+import weakref
 from collections import deque
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
@@ -275,6 +276,18 @@ def test_a_batch_that_was_let_go_takes_no_more() -> None:
     assert first is not None
     first.release()
     assert open_batches.add("a", 2, 1, 1) is not None
+
+
+def test_a_batch_that_was_let_go_keeps_nothing() -> None:
+    """Flink's queue has it until those before it have left, and its bytes no longer count."""
+    record = {1}
+    kept = weakref.ref(record)
+    batch = Batch[set[int]]("docs", 0, Budget(10**9))
+    batch.append(record, 1, 1, BatchLimits(1, 1, 1))
+    batch.seal()
+    del record
+    batch.release()
+    assert kept() is None
 
 
 def test_cancelling_who_waits_leaves_the_batch_alone() -> None:

@@ -164,7 +164,7 @@ class Away(MemoryPoints):
 
 
 LIMITS, RETRY = BatchLimits(100, 1 << 20, 8), RetryOptions(Backoff(0.0001, 0.0002))
-PARSE = ParseOptions(ParseRules(), 1, LIMITS, NOWHERE, RETRY, dead_letters=None)
+PARSE = ParseOptions(ParseRules(), 1, LIMITS, LIMITS.max_bytes, NOWHERE, RETRY, dead_letters=None)
 WRITE = WriteOptions(NOWHERE, LIMITS, 1, RETRY, dead_letters=None)
 PARCEL = Parcel()
 for operation in encoded([good(1)]):

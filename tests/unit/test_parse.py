@@ -41,7 +41,7 @@ WRITERS = Writers(LANES, 128)
 LIMITS = BatchLimits(100, 1 << 20, 8)
 QUICK = RetryOptions(Backoff(0.0001, 0.0002))
 LETTERS = DeadLetterOptions(LetterRules("my-job", 10**6), ErrorLimit(0.9, 0, 60))
-PARSE = ParseOptions(ParseRules(), LANES, LIMITS, NOWHERE, QUICK, LETTERS)
+PARSE = ParseOptions(ParseRules(), LANES, LIMITS, LIMITS.max_bytes, NOWHERE, QUICK, LETTERS)
 WRITE = WriteOptions(NOWHERE, LIMITS, max_in_flight=2, retry=QUICK, dead_letters=LETTERS)
 
 
@@ -144,6 +144,21 @@ def test_large_dead_letters_leave_in_parcels_of_the_size_of_a_batch() -> None:
     assert [AddressedParcel(*row).length for row in rows] == [2, 2, 2, 1]
     _, letters = delivered(MemoryPoints({}), rows)
     assert [Message(letter.key, letter.value) for letter in letters] == messages
+
+
+@pytest.mark.parametrize("lanes", [None, 1], ids=["handed on", "as bytes"])
+def test_points_leave_in_parcels_of_the_size_of_a_request(lanes: int | None) -> None:
+    """However much a batch of text is parsed into; a larger point goes by itself, and their order stays."""
+    sizes = [100, 100, 100, 2000, 1, 1]
+    body = {"collection_name": "docs", "vector": [1, 1]}
+    texts = [json.dumps({**body, "id": at, "payload": {"text": "x" * size}}) for at, size in enumerate(sizes)]
+    options = replace(PARSE, lanes=lanes, parcel_bytes=1000)
+    _, rows = parsed(
+        MemoryPoints({"docs": 2}), packs([Message(None, text.encode()) for text in texts]), options=options
+    )
+    parcels = [AddressedParcel(*row) for row in rows]
+    assert [parcel.length for parcel in parcels] == [2, 1, 1, 2]
+    assert [op.id for parcel in parcels for op in operations_of(parcel.parcel)] == [*range(len(sizes))]
 
 
 def test_an_output_counts_with_its_parcel() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from udfs.core.operations import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from udfs.core.operations import PointId
 
@@ -27,12 +27,16 @@ class Operation(NamedTuple):
     origin: Origin
 
 
+# About what Python takes for an operation, beside its point: a batch of deletes is not for nothing.
+_OVERHEAD = 200
+
+
 class Parcel:
     """Operations in the order of their messages: as they are within a worker, and as bytes between workers.
 
     Attributes:
         operations: What is in it.
-        size: The bytes of its points.
+        size: About the bytes that they take.
     """
 
     __slots__ = ("operations", "size")
@@ -44,7 +48,7 @@ class Parcel:
     def add(self, operation: Operation) -> None:
         """Append one operation."""
         self.operations.append(operation)
-        self.size += len(operation.point or b"")
+        self.size += _size_of(operation)
 
     def to_bytes(self) -> bytes:
         """Return the parcel as `operations_of` reads it: in columns, because columns of plain values pickle fastest."""
@@ -52,6 +56,30 @@ class Parcel:
         points = [operation.point for operation in self.operations]
         origins = [tuple(operation.origin) for operation in self.operations]
         return pickle.dumps((ids, points, origins), protocol=5)
+
+
+class Parcels:
+    """The parcels of one batch by their places, none of more bytes than a request unless one operation alone has more.
+
+    Args:
+        max_bytes: How many those are.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._at: dict[tuple[str, int], list[Parcel]] = {}
+
+    def add(self, place: tuple[str, int], operation: Operation) -> None:
+        """Append one operation to the last parcel for this collection and lane, or to a new one."""
+        parcels = self._at.setdefault(place, [])
+        if not parcels or parcels[-1].size + _size_of(operation) > self._max_bytes:
+            parcels.append(Parcel())
+        parcels[-1].add(operation)
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, int], Parcel]]:
+        for place, parcels in self._at.items():
+            for parcel in parcels:
+                yield place, parcel
 
 
 class AddressedParcel(NamedTuple):
@@ -71,6 +99,10 @@ class AddressedParcel(NamedTuple):
     def size(self) -> int:
         """About how many bytes it has."""
         return self.parcel.size if isinstance(self.parcel, Parcel) else len(self.parcel)
+
+
+def _size_of(operation: Operation) -> int:
+    return _OVERHEAD + len(operation.point or b"")
 
 
 def operations_of(parcel: Parcel | bytes) -> list[Operation]:

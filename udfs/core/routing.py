@@ -1,4 +1,4 @@
-"""Which writer a point meets: computed from collection and id alone, so that one id always meets the same writer.
+"""Which writer a point meets, where lanes are given: by collection and id alone, so one id always meets the same one.
 
 Flink hashes keys, so with one for each part of a collection some writers would by chance get many parts and others
 none. With sixteen times as many parts as writers that evens out, but what a parser has for one part travels by itself,

@@ -57,11 +57,11 @@ class _Outage:
 class Outages:
     """Speaks of one Qdrant to the log, in one line for each round of attempts, however many requests wait.
 
-    It also counts, in the metrics ``qdrant.retried``, the attempts that had to be repeated, and in
-    ``qdrant.waitedSeconds`` for how long there were any. Both stand still during an outage: PyFlink reads gauges when a
-    bundle ends (`Operation.finish` in `pyflink.fn_execution.datastream.process.operations`), and it is the end of the
-    bundle that waits. What moves meanwhile is Flink's own: `numberOfFailedCheckpoints` and `busyTimeMsPerSecond` of
-    the stage, `backPressuredTimeMsPerSecond` of what is before it.
+    It also counts, in the metrics ``qdrant.retried`` (of the parse stage ``qdrant.parse.retried``), attempts that had
+    to be repeated, and in ``waitedSeconds`` beside them for how long there were any. Both stand still during an
+    outage: PyFlink reads gauges when a bundle ends (`Operation.finish` in
+    `pyflink.fn_execution.datastream.process.operations`), and it is the end of the bundle that waits. What moves
+    meanwhile is Flink's own: `numberOfFailedCheckpoints` and `busyTimeMsPerSecond` of the stage.
 
     Args:
         address: Where Qdrant is.
