@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pyflink.common import Row, Types
 
 from udfs.accounts import Account
-from udfs.core.dead_letters import DeadLetter, Record, in_parcels, packed
+from udfs.core.dead_letters import DeadLetter, Record, packed
 from udfs.core.operations import Origin, Upsert
 from udfs.core.packs import count_of, headers_of, records_of
-from udfs.core.parcels import AddressedParcel, Operation, Parcels
+from udfs.core.parcels import AddressedParcel, Operation, Parcel, in_parcels
 from udfs.core.refusals import Refusal
 from udfs.core.routing import DEAD_LETTERS, HERE, Addresses, Writers, key_of
 from udfs.dead_letters import DeadLetters
@@ -25,7 +26,7 @@ from udfs.qdrant.outage import COUNTED
 from udfs.qdrant.patience import Patience, RetryOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from pyflink.datastream import RuntimeContext
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from udfs.dead_letters import DeadLetterOptions
     from udfs.qdrant.collections import Descriptions
     from udfs.qdrant.connection import Connection
+
+    Place: TypeAlias = tuple[str, int]
+    """A collection and a lane."""
 
 logger = logging.getLogger(__name__)
 
@@ -110,19 +114,21 @@ class ParseStage(Stage[bytes, Row]):
         return AddressedParcel(*row).size
 
     async def handle(self, _group: str, packs: list[bytes]) -> list[Row]:
-        """Return one row per address, in the layout of `PARCEL`."""
-        parcels = Parcels(self._options.parcel_bytes)
+        """Return a row for each parcel, in the layout of `PARCEL`."""
+        operations: defaultdict[Place, list[Operation]] = defaultdict(list)
         letters: list[DeadLetter] = []
         for number, pack in enumerate(packs):
             # By itself, so that what its messages were read into is still in the processor's cache to be encoded.
-            letters += await self._parse(pack, parcels, is_continued=number > 0)
+            letters += await self._parse(pack, operations, is_continued=number > 0)
         read = sum(map(count_of, packs))
         self._dead_letters.check(read, len(letters))
         self._account.add(read=read)
-        return [*self._rows(parcels), *self._rows_of_letters(letters)]
+        return [*self._rows(operations), *self._rows_of_letters(letters)]
 
-    async def _parse(self, pack: bytes, parcels: Parcels, *, is_continued: bool) -> list[DeadLetter]:
-        """Add what a pack asks for to the parcels, which are known by collection and lane; return the dead letters."""
+    async def _parse(
+        self, pack: bytes, operations: defaultdict[Place, list[Operation]], *, is_continued: bool
+    ) -> list[DeadLetter]:
+        """Add what a pack asks for to the operations, which are known by their places; return the dead letters."""
         records = [*records_of(pack)]
         pairs = [(key, value) for key, value, *_ in records]
         outcomes = await self._opened().judge(pairs, is_continued=is_continued)
@@ -134,14 +140,16 @@ class ParseStage(Stage[bytes, Row]):
                 continue
             place = outcome.collection, self._addresses.lane_of(outcome.id)
             point = encode_upsert(outcome) if isinstance(outcome, Upsert) else None
-            parcels.add(place, Operation(outcome.id, point, Origin(topic, partition, offset)))
+            operations[place].append(Operation(outcome.id, point, Origin(topic, partition, offset)))
         return letters
 
-    def _rows(self, parcels: Parcels) -> Iterator[Row]:
-        """Yield the parcels, as bytes if they travel."""
-        for place, parcel in parcels:
-            carried = parcel if self._options.lanes is None else parcel.to_bytes()
-            yield Row(*AddressedParcel(self._addresses.of(*place), len(parcel.operations), carried))
+    def _rows(self, operations: Mapping[Place, list[Operation]]) -> Iterator[Row]:
+        """Yield them in parcels, as bytes if they travel."""
+        for place, of_place in operations.items():
+            for part in in_parcels(of_place, self._options.parcel_bytes):
+                parcel = Parcel(part)
+                carried = parcel if self._options.lanes is None else parcel.to_bytes()
+                yield Row(*AddressedParcel(self._addresses.of(*place), len(part), carried))
 
     def _rows_of_letters(self, letters: list[DeadLetter]) -> Iterator[Row]:
         """Yield dead letters by the way that everything goes, so that the same barrier is behind them."""

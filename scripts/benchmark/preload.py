@@ -44,20 +44,18 @@ class Preloaded:
     bytes_per_message: float
 
 
-def messages_in_memory(workload: Workload) -> int:
-    """Return how many messages half of the machine's memory holds.
+@contextmanager
+def preloaded(kafka: Kafka, workload: Workload, count: int) -> Iterator[Preloaded]:
+    """Have a topic with the first messages of the workload while the block runs: `count`, or half the memory of them.
 
     Of more, what was written first has been dropped from the system's cache when it is read, which is first, and it is
     the disk that is measured.
     """
+    sizes = [len(record.key) + len(record.value or b"") for record in workload.records(1000)]
+    mean_size = sum(sizes) / len(sizes)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return int(memory / 2 / _mean_size(workload))
-
-
-@contextmanager
-def preloaded(kafka: Kafka, workload: Workload, count: int) -> Iterator[Preloaded]:
-    """Have a topic with the first `count` messages of the workload while the block runs."""
-    _require_room(kafka, count * _mean_size(workload))
+    count = min(count, int(memory / 2 / mean_size))
+    _require_room(kafka, count * mean_size)
     topic = f"bench-{workload.name}-{secrets.token_hex(3)}"
     with topic_of(kafka, topic):
         total = produce(kafka.bootstrap, topic, workload.records(count))
@@ -114,11 +112,6 @@ def create_collections(client: QdrantClient, workload: Workload) -> None:
             wal_config=wal,
             timeout=60,
         )
-
-
-def _mean_size(workload: Workload) -> float:
-    sizes = [len(record.key) + len(record.value or b"") for record in workload.records(1000)]
-    return sum(sizes) / len(sizes)
 
 
 def _wait_for_room(producer: Any) -> None:

@@ -16,7 +16,7 @@ from scripts.benchmark.growth import measure_growth
 from scripts.benchmark.job_runner import USUAL, running_job
 from scripts.benchmark.latency import SETTINGS, measure_latency
 from scripts.benchmark.measure import DRY_SHARE, PointsCounter, Processes, Window, measured, watch
-from scripts.benchmark.preload import create_collections, messages_in_memory, preloaded, topic_of
+from scripts.benchmark.preload import create_collections, preloaded, topic_of
 from scripts.benchmark.results import PERCENTILES, Run
 from scripts.stack.flink import FlinkCluster
 from scripts.stack.qdrant import Qdrant
@@ -79,8 +79,7 @@ class Bench:
     def throughput(self, workload: Workload) -> Iterator[Run]:
         """Yield the runs of one cell: all contestants once, and then again, so that a busy minute harms them alike."""
         started = time.monotonic()
-        count = min(self.plan.messages_for(workload), messages_in_memory(workload))
-        with preloaded(self.kafka, workload, count) as messages:
+        with preloaded(self.kafka, workload, self.plan.messages_for(workload)) as messages:
             size = messages.messages * messages.bytes_per_message / 1e9
             took = time.monotonic() - started
             self.say(f"{workload.name}: {messages.messages:,} messages, {size:.1f} GB, preloaded in {took:.0f} s")

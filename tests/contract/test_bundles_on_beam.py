@@ -12,13 +12,7 @@ from apache_beam.utils.counters import CounterFactory
 from tests.support.beam import bundle
 from udfs.bundles import tame_sampler
 
-
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take this process for a worker, and put Beam's class back as it was."""
-    monkeypatch.setenv("WORKER_ID", "1-1")
-    monkeypatch.setattr(StateSampler, "run", StateSampler.run)
-    monkeypatch.setattr(StateSampler, "update_metric", StateSampler.update_metric)
+pytestmark = pytest.mark.usefixtures("worker_process")
 
 
 def test_a_bundle_has_a_thread_that_only_its_end_can_end() -> None:

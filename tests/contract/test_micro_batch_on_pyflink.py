@@ -237,25 +237,30 @@ def test_batches_of_one_group_never_run_together_and_others_do() -> None:
 STEPS = st.lists(st.one_of(st.just("finish"), st.tuples(st.sampled_from("abcdef"), st.integers(0, 99))), max_size=60)
 
 
+def run_bundles(worker: Worker, steps: list[Any]) -> None:
+    """Feed records and end bundles as the steps say; check at each end that everything before was handled, in order."""
+    Recording.handled = []
+    fed: list[Record] = []
+    for step in [*steps, "finish"]:
+        if step != "finish":
+            fed.append(step)
+            worker.feed(step)
+            continue
+        worker.finish_bundle()
+        for group in "abcdef":
+            expected = [record for record in fed if record[0] == group]
+            assert [record for record in Recording.handled if record[0] == group] == expected
+            assert [record for record in worker.outputs.values if record[0] == group] == expected
+
+
 @settings(deadline=None, max_examples=60)
 @given(steps=STEPS, max_count=st.integers(1, 5), max_batches=st.integers(1, 4), metrics=st.booleans())
 def test_whenever_a_bundle_ends_everything_before_is_handled(
     steps: list[Any], max_count: int, max_batches: int, *, metrics: bool
 ) -> None:
     """At every end of a bundle, exactly the records fed so far have been handled, each group's in their order."""
-    Recording.handled = []
-    fed: list[Record] = []
     with Worker(Recording(BatchLimits(max_count, 10_000, max_batches)), metrics=metrics) as worker:
-        for step in [*steps, "finish"]:
-            if step != "finish":
-                fed.append(step)
-                worker.feed(step)
-                continue
-            worker.finish_bundle()
-            for group in "abcdef":
-                expected = [record for record in fed if record[0] == group]
-                assert [record for record in Recording.handled if record[0] == group] == expected
-                assert [record for record in worker.outputs.values if record[0] == group] == expected
+        run_bundles(worker, steps)
 
 
 @settings(deadline=None, max_examples=60)
@@ -269,20 +274,9 @@ def test_two_stages_in_one_operator_end_with_its_bundle(
     steps: list[Any], counts: tuple[int, int], room: tuple[int, int], *, metrics: bool
 ) -> None:
     """Whatever either may hold, at every end of a bundle the second stage has handled all, each group's in order."""
-    Recording.handled = []
-    fed: list[Record] = []
     first, second = (BatchLimits(count, 10_000, batches) for count, batches in zip(counts, room, strict=True))
     with Worker(First(first), Recording(second), metrics=metrics) as worker:
-        for step in [*steps, "finish"]:
-            if step != "finish":
-                fed.append(step)
-                worker.feed(step)
-                continue
-            worker.finish_bundle()
-            for group in "abcdef":
-                expected = [record for record in fed if record[0] == group]
-                assert [record for record in Recording.handled if record[0] == group] == expected
-                assert [record for record in worker.outputs.values if record[0] == group] == expected
+        run_bundles(worker, steps)
 
 
 @pytest.mark.parametrize("records", [1, 2, 40], ids=lambda count: f"{count} records")

@@ -49,12 +49,10 @@ class Echo(Stage[bytes, bytes]):
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+def sent(worker_process: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     """Return what Beam is given to send of a batch in a worker process, when the stage has ended but not its output."""
-    monkeypatch.setenv("WORKER_ID", "1-1")
-    monkeypatch.setattr("udfs.micro_batch.spare_memory", lambda: None)  # it would freeze this process's objects
-    monkeypatch.setattr("udfs.micro_batch.end_with_task_manager", lambda: None)  # there is none
-    monkeypatch.setattr(StateSampler, "run", StateSampler.run)
+    worker_process.setattr("udfs.micro_batch.spare_memory", lambda: None)  # it would freeze this process's objects
+    worker_process.setattr("udfs.micro_batch.end_with_task_manager", lambda: None)  # there is none
     sent: list[bytes] = []
     counters = CounterFactory()
     sampler = StateSampler("step", counters)

@@ -89,7 +89,7 @@ class Drill(Runner):
         produced: Every message so far, in the order in which they were produced.
         urgent: Messages to be produced before the load goes on.
         bad_every: Of so many messages of the load one is bad.
-        lanes: How many writers share a collection; without, nothing is keyed.
+        lanes: The setting of that name, if the stream is to be keyed.
         injected: How many faults there were.
     """
 
@@ -101,7 +101,7 @@ class Drill(Runner):
     produced: list[Message] = field(default_factory=list)
     urgent: deque[Message] = field(default_factory=deque)
     bad_every: int = BAD_EVERY
-    lanes: int | None = None
+    lanes: tuple[str, ...] = ()
     injected: int = 0
 
     @property
@@ -112,8 +112,7 @@ class Drill(Runner):
     def start(self, parallelism: int = 2, savepoint: str | None = None) -> Job:
         """Start the job, from a savepoint or checkpoint if there is one, and return once every task runs."""
         key = f"--qdrant.api.key=file:{self.key_file}"
-        lanes = [f"--lanes={self.lanes}"] if self.lanes else []
-        return self.submit(parallelism, *SETTINGS, key, *tolerant(self.letters), *lanes, savepoint=savepoint)
+        return self.submit(parallelism, *SETTINGS, key, *tolerant(self.letters), *self.lanes, savepoint=savepoint)
 
     @contextmanager
     def load(self, seed: int = 1) -> Iterator[None]:

@@ -14,6 +14,7 @@ from scripts.stack.workload import generate
 from tests.e2e.judging import in_parts, must_hold
 from tests.e2e.topic import PARTITIONS
 from tests.support.grpc_proxy import random_delay
+from tests.support.lanes import with_and_without_lanes
 
 if TYPE_CHECKING:
     from tests.e2e.trial import Trial
@@ -28,8 +29,8 @@ RESTART_AT_ONCE = (
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("lanes", [[], ["--lanes=2"]], ids=["no lanes", "two lanes"])
-def test_kill_worker(trial: Trial, lanes: list[str]) -> None:
+@with_and_without_lanes
+def test_kill_worker(trial: Trial, lanes: tuple[str, ...]) -> None:
     """Python workers killed in the middle of writing leave exactly the right points: none lost, stale or undeleted.
 
     Without lanes the worker of the other slot goes on.

@@ -15,6 +15,7 @@ from tests.e2e.faults import A_WHILE, FAULTS, End, Fault
 from tests.e2e.judging import points_of
 from tests.e2e.letters import BAD_ONE, letters_in, placed
 from tests.e2e.topic import PARTITIONS
+from tests.support.lanes import TWO_LANES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def test_fault(drill: Drill, fault: Fault, say: Callable[[str], None]) -> None:
 @pytest.mark.parametrize("name", ["Python worker killed", "TaskManager killed", "Qdrant killed, 20 s away"])
 def test_fault_with_lanes(drill: Drill, name: str, say: Callable[[str], None]) -> None:
     """The same where the stream is keyed, and all tasks restart with the one that fails."""
-    drill.lanes = 2
+    drill.lanes = TWO_LANES
     check(drill, next(fault for fault in FAULTS if fault.name == name), say)
 
 

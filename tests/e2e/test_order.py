@@ -12,6 +12,7 @@ from scripts.stack.workload import Message
 from tests.e2e.judging import must_hold, points_of
 from tests.e2e.topic import PARTITIONS
 from tests.support.grpc_proxy import random_delay
+from tests.support.lanes import with_and_without_lanes
 
 if TYPE_CHECKING:
     from tests.e2e.trial import Trial
@@ -22,8 +23,8 @@ TOMBSTONE_SHARE = 0.1
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("lanes", [[], ["--lanes=2"]], ids=["no lanes", "two lanes"])
-def test_last_version_wins(trial: Trial, lanes: list[str]) -> None:
+@with_and_without_lanes
+def test_last_version_wins(trial: Trial, lanes: tuple[str, ...]) -> None:
     """Of 20,000 upserts and deletes of 50 ids, with requests delayed at random, the last of each id is what counts."""
     messages = versions(seed=1)
     trial.proxy.delay = random_delay(0, 0.05, seed=1)

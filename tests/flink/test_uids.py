@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.lanes import with_and_without_lanes
 from tests.support.minicluster import job_arguments, run_job
 from tests.support.topics import tolerant
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.mark.parametrize("lanes", [[], ["--lanes=2"]], ids=["no lanes", "two lanes"])
-def test_no_operator_is_without_a_uid(lanes: list[str], kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
+@with_and_without_lanes
+def test_no_operator_is_without_a_uid(lanes: tuple[str, ...], kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
     """With dead letters, and so with all operators that there can be, Flink need not make one up."""
     topic = f"uids-{len(lanes)}"
     for name in (topic, f"{topic}-dead"):

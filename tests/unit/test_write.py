@@ -52,9 +52,7 @@ def upsert(point_id: PointId, version: int = 0, size: int = 2) -> Upsert:
 
 def row(operations: Iterable[Upsert | Delete], first_offset: int = 0) -> Row:
     """Return operations as the parse stage sends them on."""
-    parcel = Parcel()
-    for operation in encoded(operations, first_offset):
-        parcel.add(operation)
+    parcel = Parcel(encoded(operations, first_offset))
     return Row(*AddressedParcel(address("0", "docs"), len(parcel.operations), parcel.to_bytes()))
 
 

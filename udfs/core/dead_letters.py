@@ -9,7 +9,7 @@ import pickle
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from udfs.core.operations import Origin
     from udfs.core.refusals import Refusal
@@ -109,20 +109,6 @@ def _fitted(letter: DeadLetter, why: Mapping[str, bytes | None], max_bytes: int)
         if omitted.size <= max_bytes:
             break
     return omitted
-
-
-def in_parcels(letters: Iterable[DeadLetter], max_bytes: int) -> Iterator[list[DeadLetter]]:
-    """Divide dead letters, in their order, into parcels of so many bytes at most, or of a single one that is larger."""
-    parcel: list[DeadLetter] = []
-    size = 0
-    for letter in letters:
-        if parcel and size + letter.size > max_bytes:
-            yield parcel
-            parcel, size = [], 0
-        parcel.append(letter)
-        size += letter.size
-    if parcel:
-        yield parcel
 
 
 def packed(letters: Sequence[DeadLetter]) -> bytes:

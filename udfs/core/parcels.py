@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from udfs.core.operations import Origin
 
@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from udfs.core.operations import PointId
+
+
+# About what Python takes for an operation, beside its point: a batch of deletes is not for nothing.
+_OVERHEAD = 200
+
+
+class _Sized(Protocol):
+    @property
+    def size(self) -> int: ...
+
+
+Item = TypeVar("Item", bound=_Sized)
 
 
 class Operation(NamedTuple):
@@ -26,9 +38,10 @@ class Operation(NamedTuple):
     point: bytes | None
     origin: Origin
 
-
-# About what Python takes for an operation, beside its point: a batch of deletes is not for nothing.
-_OVERHEAD = 200
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return _OVERHEAD + len(self.point or b"")
 
 
 class Parcel:
@@ -41,14 +54,9 @@ class Parcel:
 
     __slots__ = ("operations", "size")
 
-    def __init__(self) -> None:
-        self.operations: list[Operation] = []
-        self.size = 0
-
-    def add(self, operation: Operation) -> None:
-        """Append one operation."""
-        self.operations.append(operation)
-        self.size += _size_of(operation)
+    def __init__(self, operations: list[Operation]) -> None:
+        self.operations = operations
+        self.size = sum(operation.size for operation in operations)
 
     def to_bytes(self) -> bytes:
         """Return the parcel as `operations_of` reads it: in columns, because columns of plain values pickle fastest."""
@@ -56,30 +64,6 @@ class Parcel:
         points = [operation.point for operation in self.operations]
         origins = [tuple(operation.origin) for operation in self.operations]
         return pickle.dumps((ids, points, origins), protocol=5)
-
-
-class Parcels:
-    """The parcels of one batch by their places, none of more bytes than a request unless one operation alone has more.
-
-    Args:
-        max_bytes: How many those are.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._at: dict[tuple[str, int], list[Parcel]] = {}
-
-    def add(self, place: tuple[str, int], operation: Operation) -> None:
-        """Append one operation to the last parcel for this collection and lane, or to a new one."""
-        parcels = self._at.setdefault(place, [])
-        if not parcels or parcels[-1].size + _size_of(operation) > self._max_bytes:
-            parcels.append(Parcel())
-        parcels[-1].add(operation)
-
-    def __iter__(self) -> Iterator[tuple[tuple[str, int], Parcel]]:
-        for place, parcels in self._at.items():
-            for parcel in parcels:
-                yield place, parcel
 
 
 class AddressedParcel(NamedTuple):
@@ -101,8 +85,18 @@ class AddressedParcel(NamedTuple):
         return self.parcel.size if isinstance(self.parcel, Parcel) else len(self.parcel)
 
 
-def _size_of(operation: Operation) -> int:
-    return _OVERHEAD + len(operation.point or b"")
+def in_parcels(items: Iterable[Item], max_bytes: int) -> Iterator[list[Item]]:
+    """Divide operations or dead letters, in their order, into parcels of at most so many bytes, or of a larger one."""
+    parcel: list[Item] = []
+    size = 0
+    for item in items:
+        if parcel and size + item.size > max_bytes:
+            yield parcel
+            parcel, size = [], 0
+        parcel.append(item)
+        size += item.size
+    if parcel:
+        yield parcel
 
 
 def operations_of(parcel: Parcel | bytes) -> list[Operation]:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfs.core.dead_letters import DeadLetter, LetterRules, Record, dead_letter, in_parcels, packed, unpacked
+from udfs.core.dead_letters import DeadLetter, LetterRules, Record, dead_letter, packed, unpacked
 from udfs.core.operations import Origin
+from udfs.core.parcels import in_parcels
 from udfs.core.refusals import Refusal
 
 ROOMY, SMALL = LetterRules("my-job", 10**9), LetterRules("my-job", 5000)

@@ -27,9 +27,7 @@ OPERATIONS = st.lists(
 @given(OPERATIONS)
 def test_a_parcel_arrives_as_it_was_packed(operations: list[Operation]) -> None:
     """Ids, points and origins come out in their order, whatever they are, within a worker and between workers."""
-    parcel = Parcel()
-    for operation in operations:
-        parcel.add(operation)
+    parcel = Parcel(operations)
     assert parcel.size >= sum(len(operation.point or b"") + 1 for operation in operations)
     assert operations_of(parcel) == operations_of(parcel.to_bytes()) == operations
 
