@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from scripts.benchmark.instant_store import InstantStore
     from scripts.benchmark.workloads import Workload
     from scripts.stack.kafka import Kafka
     from scripts.stack.qdrant import Qdrant
@@ -29,7 +30,7 @@ class Arena:
     Attributes:
         kafka: Where the messages are.
         topic: In which topic.
-        qdrant: Where they belong: a fresh server with empty collections.
+        qdrant: Where they belong: a fresh server with empty collections, or what takes its place.
         workload: Which messages they are.
         slots: How many slots, or processes, it may have.
         package: The zip of the job.
@@ -38,7 +39,7 @@ class Arena:
 
     kafka: Kafka
     topic: str
-    qdrant: Qdrant
+    qdrant: Qdrant | InstantStore
     workload: Workload
     slots: int
     package: Path

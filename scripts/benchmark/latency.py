@@ -13,7 +13,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import grpc as channels
 from qdrant_client import grpc
 
 from scripts.benchmark.preload import open_producer
@@ -139,13 +141,11 @@ def _send_some(producer: Any, topic: str, records: Iterator[tuple[int, Record]],
 
 def _look(arena: Arena, markers: Markers, is_over: threading.Event) -> None:
     """Ask Qdrant for the markers until it is over; by protobuf, for models would take the time that sending needs."""
-    client = arena.qdrant.client()
     collection = arena.workload.placed()[0][0]
-    try:
+    with channels.insecure_channel(urlsplit(arena.qdrant.grpc_url).netloc) as channel:
+        points = grpc.PointsStub(channel)  # type: ignore[no-untyped-call]
         while not is_over.wait(LOOK_EVERY):
             if pending := markers.pending():
                 ids = [grpc.PointId(num=number) for number in pending]
                 request = grpc.GetPoints(collection_name=collection, ids=ids, with_payload=_NOTHING)
-                markers.seen([point.id.num for point in client.grpc_points.Get(request, timeout=30).result])
-    finally:
-        client.close()
+                markers.seen([point.id.num for point in points.Get(request, timeout=30).result])

@@ -44,7 +44,7 @@ FULL = Plan(
     latency_cells=("128", "768"),
     latency_seconds=60,
 )
-GROWTH_CELLS = ("128",)
+LONG_CELLS = ("128",)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -84,7 +84,9 @@ def _run(plan: Plan, console: Console) -> dict[str, Any]:
         runs = [run for cell in plan.cells for run in bench.throughput(WORKLOADS[cell])]
         latencies = [latency for cell in plan.latency_cells for latency in bench.latency(WORKLOADS[cell])]
         growths = [bench.growth(WORKLOADS[cell]) for cell in plan.growth_cells]
-    return {**summary(runs, latencies, {"machine": _machine(), "plan": plan.as_json()}), "growth": growths}
+        scaled = [scaled.as_json() for cell in plan.scale_cells for scaled in bench.scale(WORKLOADS[cell])]
+    about = {"machine": _machine(), "plan": plan.as_json()}
+    return {**summary(runs, latencies, about), "growth": growths, "scale": scaled}
 
 
 def _machine() -> dict[str, Any]:
@@ -93,24 +95,25 @@ def _machine() -> dict[str, Any]:
 
 
 def _plan(options: argparse.Namespace) -> Plan:
-    if options.growth:
-        cells = tuple(options.cells or GROWTH_CELLS)
-        growth = {"growth_cells": cells, "growth_minutes": options.growth}
-        return replace(FULL, cells=(), latency_cells=(), slots=options.slots, **growth)
     usual = QUICK if options.quick else FULL
-    latency = (
-        usual.latency_cells if options.cells is None else [cell for cell in options.cells if cell in FULL.latency_cells]
-    )
-    return Plan(
-        cells=tuple(options.cells or usual.cells),
+    plan = replace(
+        usual,
         rounds=options.rounds or usual.rounds,
         seconds=options.seconds or usual.seconds,
         warm_up=usual.warm_up if options.warm_up is None else options.warm_up,
-        latency_cells=tuple(latency) if "job" in options.contestants and not options.no_latency else (),
         latency_seconds=options.seconds or usual.latency_seconds,
         slots=options.slots,
         contestants=tuple(options.contestants),
     )
+    if options.growth or options.scale:
+        cells, only = tuple(options.cells or LONG_CELLS), replace(plan, cells=(), latency_cells=())
+        if options.growth:
+            return replace(only, growth_cells=cells, growth_minutes=options.growth)
+        return replace(only, scale_cells=cells, scale_slots=tuple(options.scale))
+    cells = tuple(options.cells or usual.cells)
+    latency = usual.latency_cells if options.cells is None else [cell for cell in cells if cell in FULL.latency_cells]
+    has_latency = "job" in options.contestants and not options.no_latency
+    return replace(plan, cells=cells, latency_cells=tuple(latency) if has_latency else ())
 
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:
@@ -129,6 +132,12 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     add("--warm-up", type=float, help="seconds left out before it (default: 20, quick: 4)")
     add("--slots", type=int, default=2, help="slots of the job, and processes of each consumer (default: 2)")
     add("--growth", type=float, metavar="MINUTES", help="only this: how the job's memory grows at full speed, in 128")
+    add(
+        "--scale",
+        type=_numbers,
+        metavar="SLOTS",
+        help="only this: the job with so many slots, such as 1,2,4,10, in 128, before a store that answers at once",
+    )
     add("--no-latency", action="store_true", help=f"do not measure latency at {PER_SECOND:,} messages/s")
     add("--json", action="store_true", help="print everything as one JSON object on the last line")
     add("--svg", type=Path, default=ROOT / "target" / "bench.svg", help="where to draw it (default: target/bench.svg)")
@@ -145,6 +154,13 @@ def _some_of(known: Collection[str]) -> Callable[[str], list[str]]:
         return names
 
     return read
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [int(number) if number.strip().isdecimal() else 0 for number in text.split(",")]
+    if not all(numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is not numbers separated by commas, such as 1,2,4,10")
+    return numbers
 
 
 if __name__ == "__main__":

@@ -57,15 +57,15 @@ def preloaded(kafka: Kafka, workload: Workload, count: int) -> Iterator[Preloade
     count = min(count, int(memory / 2 / mean_size))
     _require_room(kafka, count * mean_size)
     topic = f"bench-{workload.name}-{secrets.token_hex(3)}"
-    with topic_of(kafka, topic):
+    with topic_of(kafka, topic, workload.partitions):
         total = produce(kafka.bootstrap, topic, workload.records(count))
         yield Preloaded(topic, count, total / count)
 
 
 @contextmanager
-def topic_of(kafka: Kafka, name: str, **config: object) -> Iterator[str]:
+def topic_of(kafka: Kafka, name: str, partitions: int = PARTITIONS, **config: object) -> Iterator[str]:
     """Have an empty topic, configured so, while the block runs."""
-    kafka.create_topic(name, PARTITIONS, **{"file.delete.delay.ms": 1000, **config})
+    kafka.create_topic(name, partitions, **{"file.delete.delay.ms": 1000, **config})
     yield name
     admin = kafka.admin()
     admin.delete_topics([name])[name].result(timeout=30)

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from scripts.benchmark.contestants import CONTESTANTS
-from scripts.benchmark.results import PERCENTILES
+from scripts.benchmark.results import CLIENT_ROLES, PERCENTILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +33,8 @@ def show(console: Console, summary: Mapping[str, Any]) -> None:
         console.print(table)
     for growth in summary.get("growth", ()):
         console.print(_growth(growth))
+    if summary.get("scale"):
+        console.print(_scale(summary["scale"]))
 
 
 def _growth(growth: Mapping[str, Any]) -> Table:
@@ -41,6 +43,25 @@ def _growth(growth: Mapping[str, Any]) -> Table:
     for of in growth["processes"]:
         sizes = [f"{of[name]:.0f}" for name in ("first_mb", "last_mb", "peak_mb")]
         table.add_row(f"{of['role']} {of['pid']}", *sizes, f"{of['mb_per_minute']:+.2f}")
+    return table
+
+
+def _scale(found: Sequence[Mapping[str, Any]]) -> Table:
+    title = "The job before a store that answers at once: CPU seconds per 100,000 messages, memory in MB"
+    columns = ("lanes", "messages/s", "JVM", "Python", "MB", "checkpoint ms", "connections", "points/request")
+    table = _table(title, "slots", *columns)
+    for of in found:
+        cpu, memory = of["cpu_seconds_per_100k"], of["peak_memory_mb"]
+        seen = [f"{of[name]:,}" for name in ("connections", "points_per_request")]
+        table.add_row(
+            str(of["slots"]),
+            str(of["lanes"] or "none"),
+            f"{of['messages_per_second']:,}",
+            *_by_role(cpu, ".1f")[:2],
+            f"{sum(memory[role] for role in CLIENT_ROLES if role in memory):,}",
+            f"{of['checkpoints']['p50_ms']:.0f}",
+            *seen,
+        )
     return table
 
 

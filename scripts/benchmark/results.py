@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from scripts.benchmark.instant_store import Seen
     from scripts.benchmark.latency import Latency
     from scripts.benchmark.measure import Measured
 
@@ -52,6 +53,39 @@ class Run:
         cpu = self.cpu_per_100k()["client"]
         ran_dry = ", when the messages ran out" if self.measured.ran_dry else ""
         return f"{self.rate:,.0f} messages/s over {self.measured.seconds:.0f} s{ran_dry}, CPU {cpu:.1f} s per 100,000"
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """What the job did with so many slots, before a store that answers at once.
+
+    Attributes:
+        slots: How many.
+        lanes: The setting; None if a worker writes what it has parsed.
+        run: What was measured.
+        seen: What reached the store.
+    """
+
+    slots: int
+    lanes: int | None
+    run: Run
+    seen: Seen
+
+    @property
+    def name(self) -> str:
+        """What it is called to a person."""
+        return f"{self.slots} slots, {'no' if self.lanes is None else self.lanes} lanes"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for the report."""
+        per_request = self.seen.points / max(self.seen.requests, 1)
+        about = {"cell": self.run.cell, "slots": self.slots, "lanes": self.lanes}
+        return {
+            **about,
+            **_medians([self.run]),
+            "connections": self.seen.connections,
+            "points_per_request": round(per_request),
+        }
 
 
 def summary(runs: Iterable[Run], latencies: Iterable[Latency], about: Mapping[str, Any]) -> dict[str, Any]:

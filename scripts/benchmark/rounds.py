@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from scripts.benchmark.contestants import CONTESTANTS, Arena
 from scripts.benchmark.feeder import TOPIC, Feeder
 from scripts.benchmark.growth import measure_growth
+from scripts.benchmark.instant_store import InstantStore
 from scripts.benchmark.job_runner import USUAL, running_job
 from scripts.benchmark.latency import SETTINGS, measure_latency
 from scripts.benchmark.measure import DRY_SHARE, PointsCounter, Processes, Window, measured, watch
 from scripts.benchmark.preload import create_collections, preloaded, topic_of
-from scripts.benchmark.results import PERCENTILES, Run
+from scripts.benchmark.results import PERCENTILES, Run, Scaled
 from scripts.stack.flink import FlinkCluster
 from scripts.stack.qdrant import Qdrant
 from scripts.stack.server import blamed
@@ -52,6 +54,8 @@ class Plan:
     contestants: tuple[str, ...] = tuple(CONTESTANTS)
     growth_cells: tuple[str, ...] = ()
     growth_minutes: float = 0
+    scale_cells: tuple[str, ...] = ()
+    scale_slots: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it for the report."""
@@ -119,12 +123,30 @@ class Bench:
         grown = [asdict(growth) for growth in growths]
         return {"cell": workload.name, "messages_per_second": round(rate), "processes": grown}
 
+    def scale(self, workload: Workload) -> Iterator[Scaled]:
+        """Yield what the job does with each number of slots, without lanes and with as many, before an instant store."""
+        workload = replace(workload, partitions=math.lcm(*self.plan.scale_slots))  # as many for each slot
+        with preloaded(self.kafka, workload, self.plan.messages_for(workload)) as messages:
+            for slots in self.plan.scale_slots:
+                for lanes in (None, slots):
+                    settings = () if lanes is None else (f"--lanes={lanes}",)
+                    with InstantStore(workload) as store, TemporaryDirectory(dir=self.folder) as folder:
+                        cell = replace(workload, job_settings=settings)
+                        arena = Arena(self.kafka, messages.topic, store, cell, slots, self.package, Path(folder))
+                        scaled = Scaled(slots, lanes, self._measured("job", arena, messages), store.seen())
+                    self.say(f"{workload.name}, {scaled.name}: {scaled.run}")
+                    yield scaled
+
     def _run(self, name: str, workload: Workload, messages: Preloaded) -> Run:
+        with self._arena(workload, messages.topic) as arena:
+            return self._measured(name, arena, messages)
+
+    def _measured(self, name: str, arena: Arena, messages: Preloaded) -> Run:
+        workload = arena.workload
         contestant = CONTESTANTS[name]
         preloaded_messages = None if contestant.adds_only else messages.messages
         window = Window(self.plan.warm_up, self.plan.seconds, preloaded_messages)
         with ExitStack() as stack:
-            arena = stack.enter_context(self._arena(workload, messages.topic))
             counter = stack.enter_context(closing(PointsCounter(arena.qdrant.rest_url)))
             team = stack.enter_context(contestant.start(arena))
             servers = {self.kafka.pid: "Kafka", arena.qdrant.pid: "Qdrant"}

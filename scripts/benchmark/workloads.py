@@ -77,6 +77,7 @@ class Workload:
         has_churn: Whether there are updates and deletes.
         job_settings: What the job is given beyond its defaults.
         contestants: Who takes part; everybody if empty.
+        partitions: Of its topic.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Workload:
     has_churn: bool = False
     job_settings: tuple[str, ...] = ()
     contestants: tuple[str, ...] = ()
+    partitions: int = PARTITIONS
 
     @property
     def points_per_message(self) -> float:
@@ -110,7 +112,7 @@ class Workload:
             start = heads[place] + id_text(kind, number)
             key = start + b"}"
             value = None if is_delete else start + kind.tails[index % POOL]
-            yield Record(zlib.crc32(key) % PARTITIONS, key, value)
+            yield Record(zlib.crc32(key) % self.partitions, key, value)
 
 
 def target_of(index: int, rng: random.Random) -> tuple[int, bool]:

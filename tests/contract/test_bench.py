@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -15,12 +16,19 @@ from confluent_kafka import Consumer, TopicPartition
 from scripts.benchmark import upserts
 from scripts.benchmark.contestants import CONTESTANTS, Arena
 from scripts.benchmark.feeder import TOPIC, Feeder
+from scripts.benchmark.instant_store import InstantStore, Seen
 from scripts.benchmark.measure import PointsCounter, Processes
 from scripts.benchmark.preload import create_collections, produce, topic_of
-from scripts.benchmark.workloads import BLOCK, LIFETIME, PARTITIONS, WORKLOADS
+from scripts.benchmark.workloads import BLOCK, LIFETIME, PARTITIONS, WORKLOADS, id_text
 from scripts.stack.processes import wait_until
 from scripts.stack.qdrant import Qdrant
 from scripts.stack.workload import Point, as_stored, compare
+from udfs.core.messages import ParseRules, parse_message
+from udfs.core.operations import Upsert
+from udfs.qdrant.client import PointsClient
+from udfs.qdrant.connection import Connection
+from udfs.qdrant.decode import schema_of
+from udfs.qdrant.encode import encode_upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +78,47 @@ def test_upserts_only_bring_in_every_point(own_qdrant: Qdrant) -> None:
         create_collections(client, workload)
         upserts.main(["--workload=128", f"--qdrant-host={url.hostname}", f"--qdrant-port={url.port}", "--requests=2"])
         assert client.count("docs").count == 2 * upserts.THREADS * upserts.POINTS
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("cell", ["128", "mix"])
+def test_a_store_that_answers_at_once_is_told_from_qdrant_by_nothing_that_the_job_asks(
+    cell: str, own_qdrant: Qdrant
+) -> None:
+    """It describes the collections as Qdrant does, is done with what it is given, and counts points as Qdrant does."""
+    workload = WORKLOADS[cell]
+    with closing(own_qdrant.client()) as client:
+        create_collections(client, workload)
+    with InstantStore(workload) as store:
+        real, instant = (asyncio.run(conversation(server, workload)) for server in (own_qdrant, store))
+        with (
+            closing(PointsCounter(own_qdrant.rest_url)) as count,
+            closing(PointsCounter(store.rest_url)) as instant_count,
+        ):
+            counts = [count(), instant_count()]
+        seen = store.seen()
+    requests = len(workload.placed())
+    assert real == instant
+    assert seen == Seen(points=2 * requests, requests=requests, connections=1)
+    assert counts == [seen.points] * 2
+
+
+async def conversation(server: Qdrant | InstantStore, workload: Workload) -> list[object]:
+    """Return what a worker is told about each collection, and when it upserts two points and deletes another."""
+    url = urlsplit(server.grpc_url)
+    client = PointsClient(Connection(str(url.hostname), url.port or 0, False, None, 10))  # noqa: FBT003 - no TLS
+    heard: list[object] = [await client.is_welcome()]
+    for name, kind in workload.placed():
+        messages = [
+            b'{"collection_name":%b,"id":%b' % (orjson.dumps(name), id_text(kind, number)) + kind.tails[number]
+            for number in range(2)
+        ]
+        points = [parse_message(None, message, ParseRules()) for message in messages]
+        answer, params = await client.describe(name)
+        heard += [answer, schema_of(params)]
+        heard.append(await client.upsert(name, [encode_upsert(point) for point in points if isinstance(point, Upsert)]))
+        heard.append(await client.delete(name, [10**6]))
+    return heard
 
 
 @pytest.mark.timeout(60)

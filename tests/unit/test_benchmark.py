@@ -17,12 +17,13 @@ from rich.console import Console
 
 from scripts.benchmark.feeder import Backlog
 from scripts.benchmark.growth import Growth, growth_of
+from scripts.benchmark.instant_store import Seen
 from scripts.benchmark.latency import Latency, Markers
 from scripts.benchmark.main import _options, _plan
 from scripts.benchmark.measure import Measured, Processes, Sample, Window, _process, measured, watch
 from scripts.benchmark.plot import draw
 from scripts.benchmark.report import show
-from scripts.benchmark.results import Run, summary
+from scripts.benchmark.results import Run, Scaled, summary
 from scripts.benchmark.upserts import POINTS, THREADS, requests
 from scripts.benchmark.workloads import BLOCK, DELETE, LIFETIME, PARTITIONS, WORKLOADS, target_of
 from scripts.stack.processes import StackError
@@ -251,10 +252,25 @@ def test_what_is_reported_is_shown_and_drawn(tmp_path: Path) -> None:
     runs = [run(name, 123_450, cell=cell) for cell in ("128", "mix") for name in ("plain", "upserts")]
     runs += [run("job", 200_000, completed=3, failed=0, p50_ms=12, max_ms=345)]
     found = summary(runs, [Latency("128", "shipped", [0.1, 0.2], 2000)], ABOUT)
+    found["scale"] = [Scaled(10, 10, run("job", 7_770, completed=1, p50_ms=41, max_ms=50), Seen(300, 2, 21)).as_json()]
     found["growth"] = [{"cell": "128", "messages_per_second": 9, "processes": [asdict(GROWTH)]}]
     text = io.StringIO()
     show(Console(file=text, width=80), found)
-    cells = ("the job", "(c) upserts only", "12,345", "20,000", "345", "mix", "shipped", "200", "Python 7", "+0.25")
+    cells = (
+        "the job",
+        "(c) upserts only",
+        "12,345",
+        "20,000",
+        "345",
+        "mix",
+        "shipped",
+        "200",
+        "Python 7",
+        "+0.25",
+        "777",
+        "41",
+        "150",
+    )
     for shown in cells:
         assert shown in text.getvalue()
     assert "…" not in text.getvalue()
@@ -272,6 +288,7 @@ def test_what_is_reported_is_shown_and_drawn(tmp_path: Path) -> None:
         pytest.param(["--cells", "768,mix"], {"cells": ("768", "mix"), "latency_cells": ("768",)}, id="some cells"),
         pytest.param(["--contestants", "plain"], {"contestants": ("plain",), "latency_cells": ()}, id="no job"),
         pytest.param(["--growth", "20"], {"growth_cells": ("128",), "growth_minutes": 20, "cells": ()}, id="growth"),
+        pytest.param(["--scale", "1,10"], {"scale_slots": (1, 10), "cells": (), "latency_cells": ()}, id="scale"),
         pytest.param(["--quick", "--warm-up", "0", "--rounds", "2"], {"warm_up": 0, "rounds": 2}, id="own times"),
     ],
 )
@@ -279,6 +296,14 @@ def test_options_make_the_plan(argv: list[str], expected: dict[str, Any]) -> Non
     """What is given wins over what is usual."""
     plan = _plan(_options(argv))
     assert {name: getattr(plan, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("slots", ["0", "two", "1,", "-1"])
+def test_slots_that_are_no_numbers_are_refused(slots: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error shows what they look like."""
+    with pytest.raises(SystemExit):
+        _options([f"--scale={slots}"])
+    assert "is not numbers separated by commas, such as 1,2,4,10" in capsys.readouterr().err
 
 
 def test_an_unknown_cell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
