@@ -27,6 +27,9 @@ _MAX_BATCHES = 4096
 # batches one is parsed while another fills.
 _TEXT_TO_POINT = 3
 _PARSED_UNDER_WAY = 2
+# The system's own, which grows as it is needed. The 64 KB of Kafka's Java client are as much as a connection carries in
+# one round trip, and on the same machine, where that is nothing, a tenth of what reading costs Java and the broker.
+_READING = {"properties.receive.buffer.bytes": "-1"}
 # An outage of Kafka is waited out, as one of Qdrant is; the producer would give up after one or two minutes.
 _WAITING = {"max.block.ms": str(2**31 - 1), "delivery.timeout.ms": str(2**31 - 1)}
 _OF_CONSUMERS = "interceptor.classes"  # a producer takes other ones by this name
@@ -72,7 +75,7 @@ def pipeline_options(settings: Settings, letter_max_bytes: int) -> PipelineOptio
     retry = RetryOptions(max_seconds=_seconds(settings.sink_retry_max_time))
     letters = _dead_letters(settings, letter_max_bytes)
     return PipelineOptions(
-        source=settings.connector_options,
+        source={**_READING, **settings.connector_options},
         parse=ParseOptions(rules, settings.lanes, text_limits, size, settings.connection, retry, letters),
         write=WriteOptions(settings.connection, limits, in_flight, retry, letters),
         dead_letters=_sink(settings, letter_max_bytes),

@@ -124,7 +124,7 @@ class Bench:
         return {"cell": workload.name, "messages_per_second": round(rate), "processes": grown}
 
     def scale(self, workload: Workload) -> Iterator[Scaled]:
-        """Yield what the job does with each number of slots, without lanes and with as many, before an instant store."""
+        """Yield what the job does with so many slots, without lanes and with as many, before an instant store."""
         workload = replace(workload, partitions=math.lcm(*self.plan.scale_slots))  # as many for each slot
         with preloaded(self.kafka, workload, self.plan.messages_for(workload)) as messages:
             for slots in self.plan.scale_slots:

@@ -29,7 +29,7 @@ def test_both_stages_are_told_what_they_need() -> None:
     )
     options = pipeline_options(settings, letter_max_bytes=1000)
     connection = Connection("qdrant", 6334, tls=False, key_source="env:KEY", timeout_seconds=9)
-    assert options.source == settings.connector_options
+    assert options.source == {**settings.connector_options, "properties.receive.buffer.bytes": "-1"}
     assert options.parse.rules == ParseRules("mine", 2 * 2**20)
     assert options.parse.parcel_bytes == 2**20
     assert (options.parse.lanes, options.write.max_in_flight) == (5, 3)
@@ -91,6 +91,12 @@ def test_a_property_of_the_producer_is_fixed_where_it_must_be(name: str, given: 
     sink = pipeline_options(settings, letter_max_bytes=5_000_000).dead_letters
     assert sink is not None
     assert sink[f"properties.{name}"] == expected
+
+
+def test_a_buffer_of_ones_own_for_reading_is_kept() -> None:
+    """The system chooses it only where nobody else does."""
+    settings = load_settings([*LEAST, "--properties.receive.buffer.bytes=70000"])
+    assert pipeline_options(settings, letter_max_bytes=1000).source["properties.receive.buffer.bytes"] == "70000"
 
 
 def test_the_options_of_the_stages_can_be_sent() -> None:
