@@ -15,7 +15,7 @@ from job.faults import neighbours
 from job.settings import Settings, is_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -38,20 +38,21 @@ _HINTS = {
 }
 
 
-def check_kafka(settings: Settings, seconds: int = _KAFKA_SECONDS) -> list[str]:
+def check_kafka(settings: Settings, slots: int = 1, seconds: int = _KAFKA_SECONDS) -> list[str]:
     """Return why the source could not read, asked by the very client, with the very properties, that it will use.
 
-    A pattern that fits no topic is only worth a warning: topics may come later.
+    A pattern that fits no topic is only worth a warning: topics may come later. So are slots without a partition.
     """
     try:
         if _cannot_take_tokens(settings):
             return [f"sasl.mechanism is OAUTHBEARER, for which Java must find Kafka's client only once: {_IN_LIB}"]
         existing = _topics(settings, seconds)
+        read = [topic for topic in existing if _is_read(topic, settings)]
+        _warn_of_idle_slots(slots, _partitions(settings, read, seconds) if read else None)
     except Py4JJavaError as error:
         return [_explain_java(error, settings, seconds)]
-    pattern = settings.topic_pattern
-    if pattern and not any(re.fullmatch(pattern, topic) for topic in existing):
-        logger.warning("topic-pattern %r fits no topic of %s now", pattern, settings.bootstrap_servers)
+    if settings.topic_pattern and not read:
+        logger.warning("topic-pattern %r fits no topic of %s now", settings.topic_pattern, settings.bootstrap_servers)
     letters = settings.errors_deadletterqueue_topic_name
     needed = [*settings.topics, *([letters] if letters else [])]
     missing = [topic for topic in needed if topic not in existing]
@@ -60,6 +61,20 @@ def check_kafka(settings: Settings, seconds: int = _KAFKA_SECONDS) -> list[str]:
         f" {neighbours(topic, existing)}"
         for topic in missing
     ]
+
+
+def _is_read(topic: str, settings: Settings) -> bool:
+    pattern = settings.topic_pattern
+    return bool(re.fullmatch(pattern, topic)) if pattern else topic in settings.topics
+
+
+def _warn_of_idle_slots(slots: int, partitions: int | None) -> None:
+    if partitions is not None and partitions < slots:
+        logger.warning(
+            "With %d partitions in all, %d of %d slots will have nothing to read. Lower the parallelism, or see README"
+            " before you add partitions: keys move to other ones.",
+            partitions, slots - partitions, slots,
+        )  # fmt: skip
 
 
 def letter_max_bytes(settings: Settings, seconds: int = _KAFKA_SECONDS) -> int:
@@ -100,6 +115,17 @@ def _topics(settings: Settings, seconds: int) -> set[str]:
     with _admin(settings) as admin:
         names = admin.listTopics().names().get(seconds, jvm.java.util.concurrent.TimeUnit.SECONDS)
         return {str(name) for name in names}
+
+
+def _partitions(settings: Settings, topics: Sequence[str], seconds: int) -> int:
+    jvm = get_gateway().jvm
+    names = jvm.java.util.ArrayList()
+    for topic in topics:
+        names.add(topic)
+    with _admin(settings) as admin:
+        described = admin.describeTopics(names).allTopicNames()
+        found = described.get(seconds, jvm.java.util.concurrent.TimeUnit.SECONDS)
+        return sum(len(description.partitions()) for description in found.values())
 
 
 @contextmanager

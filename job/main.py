@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     faults = [
         *environment.faults_of(environment.effective(stream)),
         *check_qdrant(settings),
-        *check_kafka(settings),
+        *check_kafka(settings, stream.get_parallelism()),
     ]
     if faults:
         return _refuse(faults)

@@ -79,7 +79,9 @@ class Settings(BaseModel):
         "properties.auto.offset.reset", "Where to start in a partition for which the group has no offset.", "earliest"
     )
     properties: dict[str, str] = _setting(
-        "properties.*", "Any other property of the Kafka client, handed on as it is.", {}
+        "properties.*",
+        "Any other property of the Kafka client, as it is; `receive.buffer.bytes` is -1 unless given.",
+        {},
     )
     scan_startup_mode: Literal["group-offsets", "earliest-offset", "latest-offset", "timestamp", "specific-offsets"] = (
         _setting(

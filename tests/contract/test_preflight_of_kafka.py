@@ -50,16 +50,16 @@ def _gateway() -> None:
 
 @pytest.fixture(scope="module")
 def kafka(authority: CA) -> Iterator[SecuredKafka]:
-    """A broker with the topics `docs` and `documents`."""
+    """A broker with the topics `docs`, of four partitions, and `documents`, of one."""
     with SecuredKafka(authority.issue_cert(LOCALHOST), authority) as broker:
-        broker.create_topic("docs")
+        broker.create_topic("docs", 4)
         broker.create_topic("documents")
         yield broker
 
 
-def _kafka_faults(bootstrap: str, *more: str, seconds: int = 10) -> list[str]:
+def _kafka_faults(bootstrap: str, *more: str, slots: int = 1, seconds: int = 10) -> list[str]:
     (jar,) = JARS.glob("flink-sql-connector-kafka-*.jar")
-    return check_kafka(_settings(bootstrap, f"--kafka.connector.jar={jar}", *more), seconds)
+    return check_kafka(_settings(bootstrap, f"--kafka.connector.jar={jar}", *more), slots, seconds)
 
 
 def _sasl(module: str, password: str) -> tuple[str, ...]:
@@ -101,6 +101,28 @@ def test_a_pattern_without_topics_is_a_warning(
     with caplog.at_level(logging.WARNING, "job.kafka_check"):
         assert _kafka_faults(kafka.bootstrap, f"--topic-pattern={pattern}") == []
     assert len([record for record in caplog.records if record.name == "job.kafka_check"]) == warned
+
+
+@pytest.mark.parametrize(
+    ("topics", "slots", "warned"),
+    [
+        pytest.param("--topics=docs", 4, False, id="a partition for each"),
+        pytest.param("--topics=docs", 5, True, id="one too many"),
+        pytest.param("--topics=docs,documents", 5, False, id="of two topics"),
+        pytest.param("--topic-pattern=docs?", 5, True, id="of a pattern"),
+        pytest.param("--topic-pattern=doc", 5, False, id="topics that may come"),
+    ],
+)
+def test_slots_without_a_partition_are_a_warning(
+    kafka: SecuredKafka, caplog: pytest.LogCaptureFixture, topics: str, slots: int, *, warned: bool
+) -> None:
+    """They cost memory and do nothing, which is hard to see from outside."""
+    with caplog.at_level(logging.WARNING, "job.kafka_check"):
+        assert _kafka_faults(kafka.bootstrap, topics, slots=slots) == []
+    said = [record.getMessage() for record in caplog.records if "nothing to read" in record.getMessage()]
+    assert [text.partition(" Lower")[0] for text in said] == (
+        ["With 4 partitions in all, 1 of 5 slots will have nothing to read."] if warned else []
+    )
 
 
 def test_a_wrong_password_is_said_without_showing_it(kafka: SecuredKafka) -> None:
