@@ -15,7 +15,7 @@ from job.faults import neighbours
 from job.settings import Settings, is_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _HINTS = {
 }
 
 
-def check_kafka(settings: Settings, slots: int = 1, seconds: int = _KAFKA_SECONDS) -> list[str]:
+def check_kafka(settings: Settings, slots: int, *, seconds: int = _KAFKA_SECONDS) -> list[str]:
     """Return why the source could not read, asked by the very client, with the very properties, that it will use.
 
     A pattern that fits no topic is only worth a warning: topics may come later. So are slots without a partition.
@@ -46,16 +46,19 @@ def check_kafka(settings: Settings, slots: int = 1, seconds: int = _KAFKA_SECOND
     try:
         if _cannot_take_tokens(settings):
             return [f"sasl.mechanism is OAUTHBEARER, for which Java must find Kafka's client only once: {_IN_LIB}"]
-        existing = _topics(settings, seconds)
-        read = [topic for topic in existing if _is_read(topic, settings)]
-        _warn_of_idle_slots(slots, _partitions(settings, read, seconds) if read else None)
+        with _admin(settings) as admin:
+            existing = _topics(admin, seconds)
+            read = [topic for topic in existing if _is_read(topic, settings)]
+            partitions = _partitions(admin, read, seconds)
     except Py4JJavaError as error:
         return [_explain_java(error, settings, seconds)]
-    if settings.topic_pattern and not read:
-        logger.warning("topic-pattern %r fits no topic of %s now", settings.topic_pattern, settings.bootstrap_servers)
     letters = settings.errors_deadletterqueue_topic_name
     needed = [*settings.topics, *([letters] if letters else [])]
     missing = [topic for topic in needed if topic not in existing]
+    if settings.topic_pattern and not read:
+        logger.warning("topic-pattern %r fits no topic of %s now", settings.topic_pattern, settings.bootstrap_servers)
+    elif settings.lanes is None and not missing:
+        _warn_of_idle_slots(slots, partitions)
     return [
         f"Kafka at {settings.bootstrap_servers} has no topic {topic!r} that this client may see:"
         f" {neighbours(topic, existing)}"
@@ -71,9 +74,9 @@ def _is_read(topic: str, settings: Settings) -> bool:
 def _warn_of_idle_slots(slots: int, partitions: int | None) -> None:
     if partitions is not None and partitions < slots:
         logger.warning(
-            "With %d partitions in all, %d of %d slots will have nothing to read. Lower the parallelism, or see README"
-            " before you add partitions: keys move to other ones.",
-            partitions, slots - partitions, slots,
+            "%d of %d slots will have nothing to do, as a partition is read and written by one (partitions in all: %d)."
+            ' Lower the parallelism, give `lanes`, or see "Producing" in README before you add partitions: keys move.',
+            slots - partitions, slots, partitions,
         )  # fmt: skip
 
 
@@ -110,22 +113,23 @@ def _topic_resource(name: str) -> Any:
     return constructor.newInstance(to_jarray(jvm.Object, [jvm.Enum.valueOf(kind, "TOPIC"), name]))
 
 
-def _topics(settings: Settings, seconds: int) -> set[str]:
-    jvm = get_gateway().jvm
-    with _admin(settings) as admin:
-        names = admin.listTopics().names().get(seconds, jvm.java.util.concurrent.TimeUnit.SECONDS)
-        return {str(name) for name in names}
+def _topics(admin: Any, seconds: int) -> set[str]:
+    names = admin.listTopics().names().get(seconds, get_gateway().jvm.java.util.concurrent.TimeUnit.SECONDS)
+    return {str(name) for name in names}
 
 
-def _partitions(settings: Settings, topics: Sequence[str], seconds: int) -> int:
+def _partitions(admin: Any, topics: list[str], seconds: int) -> int | None:
+    """Return how many partitions the topics have; None if Kafka does not say, as of one that was deleted just now."""
     jvm = get_gateway().jvm
     names = jvm.java.util.ArrayList()
     for topic in topics:
         names.add(topic)
-    with _admin(settings) as admin:
-        described = admin.describeTopics(names).allTopicNames()
-        found = described.get(seconds, jvm.java.util.concurrent.TimeUnit.SECONDS)
-        return sum(len(description.partitions()) for description in found.values())
+    try:
+        described = admin.describeTopics(names).allTopicNames().get(seconds, jvm.java.util.concurrent.TimeUnit.SECONDS)
+    except Py4JJavaError as error:
+        logger.debug("Kafka does not tell how many partitions there are: %s", [*_causes(error)])
+        return None
+    return sum(len(description.partitions()) for description in described.values())
 
 
 @contextmanager

@@ -27,8 +27,8 @@ _MAX_BATCHES = 4096
 # batches one is parsed while another fills.
 _TEXT_TO_POINT = 3
 _PARSED_UNDER_WAY = 2
-# The system's own, which grows as it is needed. The 64 KB of Kafka's Java client are as much as a connection carries in
-# one round trip, and on the same machine, where that is nothing, a tenth of what reading costs Java and the broker.
+# The system's own buffer, which grows as it is needed. With the 64 KB that Kafka's Java client asks for, a connection
+# carries no more in a round trip; and beside the broker, where that takes no time, they cost Java a tenth of its CPU.
 _READING = {"properties.receive.buffer.bytes": "-1"}
 # An outage of Kafka is waited out, as one of Qdrant is; the producer would give up after one or two minutes.
 _WAITING = {"max.block.ms": str(2**31 - 1), "delivery.timeout.ms": str(2**31 - 1)}

@@ -13,9 +13,10 @@ YOUNG = 100_000
 
 # By glibc's mallopt(3): what the numbers of its options are, and their values here. By default each buffer of some
 # hundred kilobytes may be asked of the system, page by page, and given back when it is freed; and so may the end of the
-# heap. Each request is made twice, by this job and by gRPC, and has up to `sink.flush-buffer.size`, 8 MB: of 1,536
-# dimensions every message cost 3.4 page faults, and costs 0.3. What is larger than any request is better given back,
-# since it leaves gaps in the heap, where little fits that comes after it.
+# heap. Each request is made twice, by this job and by gRPC, and has up to `sink.flush-buffer.size`, by default 8 MB: of
+# 1,536 dimensions every message cost 2 to 3.5 page faults with a threshold of 1 MB, and costs 0.3. What is larger is
+# better given back, since it leaves gaps in the heap, where little fits that comes after it: that once grew by 2 to
+# 3 MB a minute, when all that workers made for each other was megabytes.
 _M_TRIM_THRESHOLD, KEPT_AT_THE_END = -1, 64 * 2**20
 _M_MMAP_THRESHOLD, FROM_THE_HEAP = -3, 16 * 2**20
 

@@ -1,7 +1,7 @@
 """A store that answers at once, in place of Qdrant where it is the job alone that is measured, as by `--scale`.
 
-It speaks what the job does of Qdrant's gRPC interface, and what the bench does of the other one. It counts points and
-keeps none, so it says nothing of what becomes of them, and serves no test of that.
+It speaks what the job does of Qdrant's gRPC interface, and what the bench does of the other one. It counts upserts and
+keeps no point, so it is for streams without updates, and serves no test of what becomes of points.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from scripts.benchmark.workloads import Kind, Workload
 
-_THREADS = 4
+_THREADS = 4  # of Python, so more would only wait for each other
 _UNLIMITED = (("grpc.max_receive_message_length", -1),)
 _DONE = PointsOperationResponse(result=UpdateResult(status=UpdateStatus.Completed)).SerializeToString()
 
@@ -53,7 +53,7 @@ class Seen:
     """What has reached the store so far.
 
     Attributes:
-        points: How many were upserted.
+        points: How many were upserted, each time counted.
         requests: In how many requests.
         connections: From how many connections upserts, and questions about collections, came.
     """

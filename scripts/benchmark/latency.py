@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import grpc as channels
+from grpc import insecure_channel
 from qdrant_client import grpc
 
 from scripts.benchmark.preload import open_producer
@@ -142,7 +142,7 @@ def _send_some(producer: Any, topic: str, records: Iterator[tuple[int, Record]],
 def _look(arena: Arena, markers: Markers, is_over: threading.Event) -> None:
     """Ask Qdrant for the markers until it is over; by protobuf, for models would take the time that sending needs."""
     collection = arena.workload.placed()[0][0]
-    with channels.insecure_channel(urlsplit(arena.qdrant.grpc_url).netloc) as channel:
+    with insecure_channel(urlsplit(arena.qdrant.grpc_url).netloc) as channel:
         points = grpc.PointsStub(channel)  # type: ignore[no-untyped-call]
         while not is_over.wait(LOOK_EVERY):
             if pending := markers.pending():

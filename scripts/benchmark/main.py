@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import sys
@@ -45,6 +46,9 @@ FULL = Plan(
     latency_seconds=60,
 )
 LONG_CELLS = ("128",)
+# Where each upsert is a new point, for the store that answers at once keeps none; and lanes are what is tried.
+SCALE_CELLS = tuple(name for name, cell in WORKLOADS.items() if not (cell.has_churn or cell.job_settings))
+_MOST_PARTITIONS = 1000
 
 
 def main(argv: Sequence[str]) -> int:
@@ -84,9 +88,9 @@ def _run(plan: Plan, console: Console) -> dict[str, Any]:
         runs = [run for cell in plan.cells for run in bench.throughput(WORKLOADS[cell])]
         latencies = [latency for cell in plan.latency_cells for latency in bench.latency(WORKLOADS[cell])]
         growths = [bench.growth(WORKLOADS[cell]) for cell in plan.growth_cells]
-        scaled = [scaled.as_json() for cell in plan.scale_cells for scaled in bench.scale(WORKLOADS[cell])]
+        scales = [scaled.as_json() for cell in plan.scale_cells for scaled in bench.scale(WORKLOADS[cell])]
     about = {"machine": _machine(), "plan": plan.as_json()}
-    return {**summary(runs, latencies, about), "growth": growths, "scale": scaled}
+    return {**summary(runs, latencies, about), "growth": growths, "scale": scales}
 
 
 def _machine() -> dict[str, Any]:
@@ -131,17 +135,23 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     add("--seconds", type=float, help="the length of each window (default: 60, quick: 12)")
     add("--warm-up", type=float, help="seconds left out before it (default: 20, quick: 4)")
     add("--slots", type=int, default=2, help="slots of the job, and processes of each consumer (default: 2)")
-    add("--growth", type=float, metavar="MINUTES", help="only this: how the job's memory grows at full speed, in 128")
-    add(
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument(
+        "--growth", type=float, metavar="MINUTES", help="only this: how the job's memory grows at full speed, in 128"
+    )
+    only.add_argument(
         "--scale",
-        type=_numbers,
+        type=_slots,
         metavar="SLOTS",
         help="only this: the job with so many slots, such as 1,2,4,10, in 128, before a store that answers at once",
     )
     add("--no-latency", action="store_true", help=f"do not measure latency at {PER_SECOND:,} messages/s")
     add("--json", action="store_true", help="print everything as one JSON object on the last line")
     add("--svg", type=Path, default=ROOT / "target" / "bench.svg", help="where to draw it (default: target/bench.svg)")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.scale and (others := {*(options.cells or ())} - {*SCALE_CELLS}):
+        parser.error(f"--scale is not for {', '.join(sorted(others))}, only for {', '.join(SCALE_CELLS)}")
+    return options
 
 
 def _some_of(known: Collection[str]) -> Callable[[str], list[str]]:
@@ -156,10 +166,12 @@ def _some_of(known: Collection[str]) -> Callable[[str], list[str]]:
     return read
 
 
-def _numbers(text: str) -> list[int]:
+def _slots(text: str) -> list[int]:
     numbers = [int(number) if number.strip().isdecimal() else 0 for number in text.split(",")]
     if not all(numbers):
-        raise argparse.ArgumentTypeError(f"{text!r} is not numbers separated by commas, such as 1,2,4,10")
+        raise argparse.ArgumentTypeError(f"{text!r} should be numbers of slots, such as 1,2,4,10")
+    if (partitions := math.lcm(*numbers)) > _MOST_PARTITIONS:
+        raise argparse.ArgumentTypeError(f"{text} want {partitions:,} partitions, so that each slot has as many")
     return numbers
 
 

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-_SHOWN = (("JobManager", "TaskManager"), ("Python",), ("Qdrant",), ("Kafka",))
-_SPEED = ("messages/s", "vs (a)", "MB/s", "JVM", "Python", "Qdrant", "Kafka", "vs (a)")
-_ROOM = ("JVM", "Python", "Qdrant", "Kafka", "checkpoints", "median", "longest")
+_ROLES = {"JVM": ("JobManager", "TaskManager")}  # others have their own name
+_SHOWN = ("JVM", "Python", "Qdrant", "Kafka")
+_SCALED = ("JVM", "Python", "Store")
+_SPEED = ("messages/s", "vs (a)", "MB/s", *_SHOWN, "vs (a)")
+_ROOM = (*_SHOWN, "checkpoints", "median", "longest")
 
 
 def show(console: Console, summary: Mapping[str, Any]) -> None:
@@ -47,20 +49,20 @@ def _growth(growth: Mapping[str, Any]) -> Table:
 
 
 def _scale(found: Sequence[Mapping[str, Any]]) -> Table:
-    title = "The job before a store that answers at once: CPU seconds per 100,000 messages, memory in MB"
-    columns = ("lanes", "messages/s", "JVM", "Python", "MB", "checkpoint ms", "connections", "points/request")
-    table = _table(title, "slots", *columns)
+    title = "Before a store that answers at once; CPU seconds per 100,000 messages; from MB on, of the whole run"
+    columns = ("slots", "lanes", "messages/s", *_SCALED, "MB", "median ms", "channels", "points")
+    table = _table(title, "cell", *columns)
     for of in found:
-        cpu, memory = of["cpu_seconds_per_100k"], of["peak_memory_mb"]
-        seen = [f"{of[name]:,}" for name in ("connections", "points_per_request")]
+        memory = of["peak_memory_mb"]
         table.add_row(
+            of["cell"],
             str(of["slots"]),
             str(of["lanes"] or "none"),
-            f"{of['messages_per_second']:,}",
-            *_by_role(cpu, ".1f")[:2],
+            f"{of['messages_per_second']:,}" + ("!" if of["ran_dry"] else ""),
+            *_by_role(of["cpu_seconds_per_100k"], ".1f", _SCALED),
             f"{sum(memory[role] for role in CLIENT_ROLES if role in memory):,}",
             f"{of['checkpoints']['p50_ms']:.0f}",
-            *seen,
+            *[f"{of[name]:,}" for name in ("connections", "points_per_request")],
         )
     return table
 
@@ -102,8 +104,8 @@ def _room(of: Mapping[str, Any]) -> list[str]:
     return [*_by_role(of["peak_memory_mb"], ".0f"), *shown]
 
 
-def _by_role(of: Mapping[str, float], form: str) -> list[str]:
-    sums = [[of[role] for role in roles if role in of] for roles in _SHOWN]
+def _by_role(of: Mapping[str, float], form: str, shown: Sequence[str] = _SHOWN) -> list[str]:
+    sums = [[of[role] for role in _ROLES.get(name, (name,)) if role in of] for name in shown]
     return [format(sum(found), form) if found else "" for found in sums]
 
 

@@ -74,7 +74,7 @@ class Scaled:
     @property
     def name(self) -> str:
         """What it is called to a person."""
-        return f"{self.slots} slots, {'no' if self.lanes is None else self.lanes} lanes"
+        return f"slots: {self.slots}, lanes: {self.lanes or 'none'}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for the report."""

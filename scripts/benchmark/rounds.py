@@ -1,8 +1,9 @@
-"""Runs contestants one after another, round by round, each on a fresh Qdrant."""
+"""Runs contestants one after another, round by round, each on a fresh Qdrant or what takes its place."""
 
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import time
 from contextlib import ExitStack, closing, contextmanager
@@ -99,7 +100,7 @@ class Bench:
             for name, settings in SETTINGS.items():
                 with (
                     topic_of(self.kafka, f"bench-latency-{secrets.token_hex(3)}") as topic,
-                    self._arena(workload, topic) as arena,
+                    self._arena(workload, topic, Qdrant()) as arena,
                     running_job(arena, settings, cluster) as job,
                 ):
                     latency = measure_latency(arena, name, self.plan.warm_up, self.plan.latency_seconds, job.check)
@@ -112,7 +113,7 @@ class Bench:
         """Return how the processes of the job grow at full speed."""
         with (
             topic_of(self.kafka, f"bench-growth-{secrets.token_hex(3)}", **TOPIC) as topic,
-            self._arena(workload, topic) as arena,
+            self._arena(workload, topic, Qdrant()) as arena,
         ):
             feeder = Feeder(self.kafka, topic, workload)
             feeder.fill()
@@ -125,20 +126,22 @@ class Bench:
 
     def scale(self, workload: Workload) -> Iterator[Scaled]:
         """Yield what the job does with so many slots, without lanes and with as many, before an instant store."""
-        workload = replace(workload, partitions=math.lcm(*self.plan.scale_slots))  # as many for each slot
-        with preloaded(self.kafka, workload, self.plan.messages_for(workload)) as messages:
-            for slots in self.plan.scale_slots:
+        scale = self.plan.scale_slots
+        workload = replace(workload, partitions=math.lcm(*scale))  # as many for each slot
+        # A cell's messages are for two slots, and no more slots than cores are faster.
+        count = self.plan.messages_for(workload) * max(2, min(max(scale), os.cpu_count() or 1)) // 2
+        with preloaded(self.kafka, workload, count) as messages:
+            for slots in scale:
                 for lanes in (None, slots):
                     settings = () if lanes is None else (f"--lanes={lanes}",)
-                    with InstantStore(workload) as store, TemporaryDirectory(dir=self.folder) as folder:
-                        cell = replace(workload, job_settings=settings)
-                        arena = Arena(self.kafka, messages.topic, store, cell, slots, self.package, Path(folder))
+                    cell, store = replace(workload, job_settings=settings), InstantStore(workload)
+                    with self._arena(cell, messages.topic, store, slots) as arena:
                         scaled = Scaled(slots, lanes, self._measured("job", arena, messages), store.seen())
                     self.say(f"{workload.name}, {scaled.name}: {scaled.run}")
                     yield scaled
 
     def _run(self, name: str, workload: Workload, messages: Preloaded) -> Run:
-        with self._arena(workload, messages.topic) as arena:
+        with self._arena(workload, messages.topic, Qdrant()) as arena:
             return self._measured(name, arena, messages)
 
     def _measured(self, name: str, arena: Arena, messages: Preloaded) -> Run:
@@ -149,7 +152,7 @@ class Bench:
         with ExitStack() as stack:
             counter = stack.enter_context(closing(PointsCounter(arena.qdrant.rest_url)))
             team = stack.enter_context(contestant.start(arena))
-            servers = {self.kafka.pid: "Kafka", arena.qdrant.pid: "Qdrant"}
+            servers = {self.kafka.pid: "Kafka", arena.qdrant.pid: arena.qdrant.name}
             share = contestant.points_per_message(workload)
             usage = Processes({**team.groups, **servers}).usage
             samples = watch(lambda: counter() / share, usage, window, team.check)
@@ -157,12 +160,15 @@ class Bench:
         return Run(workload.name, name, messages.bytes_per_message, measured(samples, window), checkpoints)
 
     @contextmanager
-    def _arena(self, workload: Workload, topic: str) -> Iterator[Arena]:
-        """Have a fresh Qdrant, with empty collections, and a folder while the block runs."""
+    def _arena(
+        self, workload: Workload, topic: str, server: Qdrant | InstantStore, slots: int | None = None
+    ) -> Iterator[Arena]:
+        """Have the server, with empty collections, and a folder while the block runs; slots as planned, or so many."""
         with ExitStack() as stack:
             folder = stack.enter_context(TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True))
-            qdrant = stack.enter_context(Qdrant())
-            stack.enter_context(blamed(qdrant))
-            with closing(qdrant.client()) as client:
-                create_collections(client, workload)
-            yield Arena(self.kafka, topic, qdrant, workload, self.plan.slots, self.package, Path(folder))
+            stack.enter_context(server)
+            stack.enter_context(blamed(server))
+            if isinstance(server, Qdrant):
+                with closing(server.client()) as client:
+                    create_collections(client, workload)
+            yield Arena(self.kafka, topic, server, workload, slots or self.plan.slots, self.package, Path(folder))

@@ -82,10 +82,8 @@ def test_upserts_only_bring_in_every_point(own_qdrant: Qdrant) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("cell", ["128", "mix"])
-def test_a_store_that_answers_at_once_is_told_from_qdrant_by_nothing_that_the_job_asks(
-    cell: str, own_qdrant: Qdrant
-) -> None:
-    """It describes the collections as Qdrant does, is done with what it is given, and counts points as Qdrant does."""
+def test_a_store_that_answers_at_once_answers_as_qdrant_does(cell: str, own_qdrant: Qdrant) -> None:
+    """It describes the collections in the same way, is done with what it is given, and counts as many new points."""
     workload = WORKLOADS[cell]
     with closing(own_qdrant.client()) as client:
         create_collections(client, workload)

@@ -59,7 +59,7 @@ def kafka(authority: CA) -> Iterator[SecuredKafka]:
 
 def _kafka_faults(bootstrap: str, *more: str, slots: int = 1, seconds: int = 10) -> list[str]:
     (jar,) = JARS.glob("flink-sql-connector-kafka-*.jar")
-    return check_kafka(_settings(bootstrap, f"--kafka.connector.jar={jar}", *more), slots, seconds)
+    return check_kafka(_settings(bootstrap, f"--kafka.connector.jar={jar}", *more), slots, seconds=seconds)
 
 
 def _sasl(module: str, password: str) -> tuple[str, ...]:
@@ -106,23 +106,33 @@ def test_a_pattern_without_topics_is_a_warning(
 @pytest.mark.parametrize(
     ("topics", "slots", "warned"),
     [
-        pytest.param("--topics=docs", 4, False, id="a partition for each"),
-        pytest.param("--topics=docs", 5, True, id="one too many"),
-        pytest.param("--topics=docs,documents", 5, False, id="of two topics"),
-        pytest.param("--topic-pattern=docs?", 5, True, id="of a pattern"),
-        pytest.param("--topic-pattern=doc", 5, False, id="topics that may come"),
+        pytest.param(["--topics=docs"], 4, False, id="a partition for each"),
+        pytest.param(["--topics=docs"], 5, True, id="one too many"),
+        pytest.param(["--topics=docs", "--lanes=5"], 5, False, id="one to write only"),
+        pytest.param(["--topics=docs,documents"], 5, False, id="of two topics"),
+        pytest.param(["--topic-pattern=docs?"], 5, True, id="of a pattern"),
+        pytest.param(["--topic-pattern=doc"], 5, False, id="topics that may come"),
     ],
 )
 def test_slots_without_a_partition_are_a_warning(
-    kafka: SecuredKafka, caplog: pytest.LogCaptureFixture, topics: str, slots: int, *, warned: bool
+    kafka: SecuredKafka, caplog: pytest.LogCaptureFixture, topics: list[str], slots: int, *, warned: bool
 ) -> None:
     """They cost memory and do nothing, which is hard to see from outside."""
     with caplog.at_level(logging.WARNING, "job.kafka_check"):
-        assert _kafka_faults(kafka.bootstrap, topics, slots=slots) == []
-    said = [record.getMessage() for record in caplog.records if "nothing to read" in record.getMessage()]
-    assert [text.partition(" Lower")[0] for text in said] == (
-        ["With 4 partitions in all, 1 of 5 slots will have nothing to read."] if warned else []
-    )
+        assert _kafka_faults(kafka.bootstrap, *topics, slots=slots) == []
+    said = [text for text in caplog.messages if "nothing to do" in text]
+    assert [text.partition(",")[0] for text in said] == (["1 of 5 slots will have nothing to do"] if warned else [])
+    assert all("(partitions in all: 4)" in text for text in said)
+
+
+def test_a_topic_that_is_deleted_meanwhile_is_no_fault(
+    kafka: SecuredKafka, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka then describes none of the topics, and no slot is called idle."""
+    monkeypatch.setattr("job.kafka_check._topics", lambda *_: {"docs", "docs-gone"})
+    with caplog.at_level(logging.WARNING, "job.kafka_check"):
+        assert _kafka_faults(kafka.bootstrap, "--topic-pattern=docs.*", slots=9) == []
+    assert caplog.messages == []
 
 
 def test_a_wrong_password_is_said_without_showing_it(kafka: SecuredKafka) -> None:
@@ -277,7 +287,7 @@ def test_a_missing_connector_is_said(kafka: SecuredKafka) -> None:
     before = thread.getContextClassLoader()
     thread.setContextClassLoader(get_gateway().jvm.ClassLoader.getSystemClassLoader())
     try:
-        assert check_kafka(_settings(kafka.bootstrap)) == [
+        assert check_kafka(_settings(kafka.bootstrap), slots=1) == [
             "Flink has no Kafka connector here: set kafka.connector.jar to flink-sql-connector-kafka's jar."
         ]
     finally:

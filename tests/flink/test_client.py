@@ -102,6 +102,19 @@ def test_ctrl_c_ends_everything(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) ->
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")
 
 
+def test_more_slots_than_partitions_are_told(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
+    """The job does its work, and says that one of its slots has none."""
+    write(kafka, "narrow", [(None, json.dumps({"collection_name": "narrow", "id": 1}).encode())])
+    with closing(qdrant.client()) as client:
+        client.create_collection("narrow", vectors_config={})
+        ended = run_job(
+            *job_arguments(kafka, qdrant, "narrow", parallelism=2), "--scan.bounded.mode=latest-offset", folder=tmp_path
+        )
+        assert ended.code == 0
+        assert ended.stderr.startswith("1 of 2 slots will have nothing to do")
+        assert client.count("narrow").count == 1
+
+
 def test_python_may_live_in_a_folder_with_a_space(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
     """Flink's own script for Python workers breaks on such a path, so they are started without it."""
     write(kafka, "spaced", [(None, json.dumps({"collection_name": "spaced", "id": 1}).encode())])

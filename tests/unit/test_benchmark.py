@@ -269,6 +269,7 @@ def test_what_is_reported_is_shown_and_drawn(tmp_path: Path) -> None:
         "+0.25",
         "777",
         "41",
+        "21",
         "150",
     )
     for shown in cells:
@@ -288,7 +289,7 @@ def test_what_is_reported_is_shown_and_drawn(tmp_path: Path) -> None:
         pytest.param(["--cells", "768,mix"], {"cells": ("768", "mix"), "latency_cells": ("768",)}, id="some cells"),
         pytest.param(["--contestants", "plain"], {"contestants": ("plain",), "latency_cells": ()}, id="no job"),
         pytest.param(["--growth", "20"], {"growth_cells": ("128",), "growth_minutes": 20, "cells": ()}, id="growth"),
-        pytest.param(["--scale", "1,10"], {"scale_slots": (1, 10), "cells": (), "latency_cells": ()}, id="scale"),
+        pytest.param(["--scale", "1,10"], {"scale_slots": (1, 10), "scale_cells": ("128",), "cells": ()}, id="scale"),
         pytest.param(["--quick", "--warm-up", "0", "--rounds", "2"], {"warm_up": 0, "rounds": 2}, id="own times"),
     ],
 )
@@ -298,12 +299,24 @@ def test_options_make_the_plan(argv: list[str], expected: dict[str, Any]) -> Non
     assert {name: getattr(plan, name) for name in expected} == expected
 
 
-@pytest.mark.parametrize("slots", ["0", "two", "1,", "-1"])
-def test_slots_that_are_no_numbers_are_refused(slots: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The error shows what they look like."""
+@pytest.mark.parametrize(
+    ("argv", "why"),
+    [
+        pytest.param(["--scale=0"], "'0' should be numbers of slots, such as 1,2,4,10", id="none"),
+        pytest.param(["--scale=1,two"], "'1,two' should be numbers of slots", id="a word"),
+        pytest.param(["--scale=7,11,13"], "7,11,13 want 1,001 partitions", id="no common multiple"),
+        pytest.param(["--scale=1", "--cells=128,mix"], "--scale is not for mix, only for 128, 768", id="updates"),
+        pytest.param(["--scale=1", "--cells=lanes-1"], "--scale is not for lanes-1", id="lanes of its own"),
+        pytest.param(["--scale=1", "--growth=5"], "not allowed with argument", id="growth"),
+    ],
+)
+def test_a_scale_that_cannot_be_measured_is_refused(
+    argv: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error says what could be."""
     with pytest.raises(SystemExit):
-        _options([f"--scale={slots}"])
-    assert "is not numbers separated by commas, such as 1,2,4,10" in capsys.readouterr().err
+        _options(argv)
+    assert why in capsys.readouterr().err
 
 
 def test_an_unknown_cell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
