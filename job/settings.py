@@ -80,7 +80,7 @@ class Settings(BaseModel):
     )
     properties: dict[str, str] = _setting(
         "properties.*",
-        "Any other property of the Kafka client, as it is. Messages are read with `receive.buffer.bytes` -1 else.",
+        "Any other property of the Kafka client, as it is. For reading, `receive.buffer.bytes` is -1 unless given.",
         {},
     )
     scan_startup_mode: Literal["group-offsets", "earliest-offset", "latest-offset", "timestamp", "specific-offsets"] = (
