@@ -49,21 +49,23 @@ def check_kafka(settings: Settings, slots: int, *, seconds: int = _KAFKA_SECONDS
         with _admin(settings) as admin:
             existing = _topics(admin, seconds)
             read = [topic for topic in existing if _is_read(topic, settings)]
-            partitions = _partitions(admin, read, seconds)
+            missing = [topic for topic in _needed(settings) if topic not in existing]
+            if read and not missing and settings.lanes is None:
+                _warn_of_idle_slots(slots, _partitions(admin, read, seconds))
     except Py4JJavaError as error:
         return [_explain_java(error, settings, seconds)]
-    letters = settings.errors_deadletterqueue_topic_name
-    needed = [*settings.topics, *([letters] if letters else [])]
-    missing = [topic for topic in needed if topic not in existing]
     if settings.topic_pattern and not read:
         logger.warning("topic-pattern %r fits no topic of %s now", settings.topic_pattern, settings.bootstrap_servers)
-    elif settings.lanes is None and not missing:
-        _warn_of_idle_slots(slots, partitions)
     return [
         f"Kafka at {settings.bootstrap_servers} has no topic {topic!r} that this client may see:"
         f" {neighbours(topic, existing)}"
         for topic in missing
     ]
+
+
+def _needed(settings: Settings) -> list[str]:
+    letters = settings.errors_deadletterqueue_topic_name
+    return [*settings.topics, *([letters] if letters else [])]
 
 
 def _is_read(topic: str, settings: Settings) -> bool:
@@ -89,12 +91,11 @@ def letter_max_bytes(settings: Settings, seconds: int = _KAFKA_SECONDS) -> int:
 
 
 def _max_message_bytes(settings: Settings, topic: str, seconds: int) -> int:
-    jvm = get_gateway().jvm
     try:
         with _admin(settings) as admin:
             resource = _topic_resource(topic)
-            configs = admin.describeConfigs(jvm.java.util.Collections.singleton(resource)).all()
-            config = configs.get(seconds, jvm.java.util.concurrent.TimeUnit.SECONDS).get(resource)
+            configs = admin.describeConfigs(get_gateway().jvm.java.util.Collections.singleton(resource)).all()
+            config = _answer(configs, seconds).get(resource)
             return int(config.get("max.message.bytes").value())
     except Py4JJavaError as error:
         why = [message or kind for kind, message in _causes(error)][-1]
@@ -114,22 +115,24 @@ def _topic_resource(name: str) -> Any:
 
 
 def _topics(admin: Any, seconds: int) -> set[str]:
-    names = admin.listTopics().names().get(seconds, get_gateway().jvm.java.util.concurrent.TimeUnit.SECONDS)
-    return {str(name) for name in names}
+    return {str(name) for name in _answer(admin.listTopics().names(), seconds)}
 
 
 def _partitions(admin: Any, topics: list[str], seconds: int) -> int | None:
     """Return how many partitions the topics have; None if Kafka does not say, as of one that was deleted just now."""
-    jvm = get_gateway().jvm
-    names = jvm.java.util.ArrayList()
+    names = get_gateway().jvm.java.util.ArrayList()
     for topic in topics:
         names.add(topic)
     try:
-        described = admin.describeTopics(names).allTopicNames().get(seconds, jvm.java.util.concurrent.TimeUnit.SECONDS)
+        described = _answer(admin.describeTopics(names).allTopicNames(), seconds)
     except Py4JJavaError as error:
         logger.debug("Kafka does not tell how many partitions there are: %s", [*_causes(error)])
         return None
     return sum(len(description.partitions()) for description in described.values())
+
+
+def _answer(future: Any, seconds: int) -> Any:
+    return future.get(seconds, get_gateway().jvm.java.util.concurrent.TimeUnit.SECONDS)
 
 
 @contextmanager

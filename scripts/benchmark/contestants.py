@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from scripts.benchmark.instant_store import InstantStore
     from scripts.benchmark.workloads import Workload
     from scripts.stack.kafka import Kafka
-    from scripts.stack.qdrant import Qdrant
+    from scripts.stack.server import PointsServer
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Arena:
 
     kafka: Kafka
     topic: str
-    qdrant: Qdrant | InstantStore
+    qdrant: PointsServer
     workload: Workload
     slots: int
     package: Path

@@ -34,8 +34,8 @@ from qdrant_client.grpc import (
 )
 
 from scripts.benchmark.workloads import WORKLOADS
-from scripts.stack.processes import LOCALHOST, ROOT, Process, free_port, is_listening
-from scripts.stack.server import Server
+from scripts.stack.processes import LOCALHOST, ROOT, Process, is_listening
+from scripts.stack.server import PointsServer
 from scripts.stack.workload import sparse_params
 
 if TYPE_CHECKING:
@@ -63,23 +63,12 @@ class Seen:
     connections: int
 
 
-class InstantStore(Server):
+class InstantStore(PointsServer):
     """The store as a process of its own on 127.0.0.1, with the collections of a workload."""
 
     def __init__(self, workload: Workload) -> None:
         super().__init__("Store")
         self._workload = workload
-        self._rest_port, self._grpc_port = free_port(), free_port()
-
-    @property
-    def rest_url(self) -> str:
-        """Where it tells what it has seen."""
-        return f"http://{LOCALHOST}:{self._rest_port}"
-
-    @property
-    def grpc_url(self) -> str:
-        """Where it takes points."""
-        return f"http://{LOCALHOST}:{self._grpc_port}"
 
     def seen(self) -> Seen:
         """Return what has reached it."""

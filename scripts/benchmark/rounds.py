@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from scripts.benchmark.preload import Preloaded
     from scripts.benchmark.workloads import Workload
     from scripts.stack.kafka import Kafka
+    from scripts.stack.server import PointsServer
 
 _MARGIN_SECONDS = 5  # until consumers have joined their group
 
@@ -100,7 +101,7 @@ class Bench:
             for name, settings in SETTINGS.items():
                 with (
                     topic_of(self.kafka, f"bench-latency-{secrets.token_hex(3)}") as topic,
-                    self._arena(workload, topic, Qdrant()) as arena,
+                    self._arena(workload, topic) as arena,
                     running_job(arena, settings, cluster) as job,
                 ):
                     latency = measure_latency(arena, name, self.plan.warm_up, self.plan.latency_seconds, job.check)
@@ -113,7 +114,7 @@ class Bench:
         """Return how the processes of the job grow at full speed."""
         with (
             topic_of(self.kafka, f"bench-growth-{secrets.token_hex(3)}", **TOPIC) as topic,
-            self._arena(workload, topic, Qdrant()) as arena,
+            self._arena(workload, topic) as arena,
         ):
             feeder = Feeder(self.kafka, topic, workload)
             feeder.fill()
@@ -135,13 +136,14 @@ class Bench:
                 for lanes in (None, slots):
                     settings = () if lanes is None else (f"--lanes={lanes}",)
                     cell, store = replace(workload, job_settings=settings), InstantStore(workload)
-                    with self._arena(cell, messages.topic, store, slots) as arena:
-                        scaled = Scaled(slots, lanes, self._measured("job", arena, messages), store.seen())
+                    with self._arena(cell, messages.topic, store) as arena:
+                        run = self._measured("job", replace(arena, slots=slots), messages)
+                        scaled = Scaled(slots, lanes, run, store.seen())
                     self.say(f"{workload.name}, {scaled.name}: {scaled.run}")
                     yield scaled
 
     def _run(self, name: str, workload: Workload, messages: Preloaded) -> Run:
-        with self._arena(workload, messages.topic, Qdrant()) as arena:
+        with self._arena(workload, messages.topic) as arena:
             return self._measured(name, arena, messages)
 
     def _measured(self, name: str, arena: Arena, messages: Preloaded) -> Run:
@@ -160,15 +162,13 @@ class Bench:
         return Run(workload.name, name, messages.bytes_per_message, measured(samples, window), checkpoints)
 
     @contextmanager
-    def _arena(
-        self, workload: Workload, topic: str, server: Qdrant | InstantStore, slots: int | None = None
-    ) -> Iterator[Arena]:
-        """Have the server, with empty collections, and a folder while the block runs; slots as planned, or so many."""
+    def _arena(self, workload: Workload, topic: str, store: PointsServer | None = None) -> Iterator[Arena]:
+        """Have the store, or a fresh Qdrant, with empty collections, and a folder while the block runs."""
         with ExitStack() as stack:
             folder = stack.enter_context(TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True))
-            stack.enter_context(server)
+            server = stack.enter_context(store or Qdrant())
             stack.enter_context(blamed(server))
             if isinstance(server, Qdrant):
                 with closing(server.client()) as client:
                     create_collections(client, workload)
-            yield Arena(self.kafka, topic, server, workload, slots or self.plan.slots, self.package, Path(folder))
+            yield Arena(self.kafka, topic, server, workload, self.plan.slots, self.package, Path(folder))

@@ -10,8 +10,8 @@ import httpx
 from qdrant_client import QdrantClient
 
 from scripts.stack.container import Container
-from scripts.stack.processes import LOCALHOST, ROOT, Process, StackError, free_port, is_listening
-from scripts.stack.server import Server
+from scripts.stack.processes import LOCALHOST, ROOT, Process, StackError, is_listening
+from scripts.stack.server import PointsServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BINARY = ROOT / "target" / "qdrant" / "qdrant"
 
 
-class Qdrant(Server):
+class Qdrant(PointsServer):
     """One Qdrant server on 127.0.0.1 that keeps its ports and its points over `stop()`, `kill()` and `restart()`.
 
     Args:
@@ -30,7 +30,6 @@ class Qdrant(Server):
     def __init__(self, *, api_key: str | None = None, env: Mapping[str, str] | None = None) -> None:
         super().__init__("Qdrant")
         self.api_key = api_key
-        self._rest_port, self._grpc_port = free_port(), free_port()
         self._settings = {"QDRANT__TELEMETRY_DISABLED": "true", **_key_setting(api_key), **(env or {})}
         self._container: Container | None = None
         if not BINARY.exists():
@@ -40,16 +39,6 @@ class Qdrant(Server):
         super().__exit__(*exception)
         if self._container:
             self._container.remove()
-
-    @property
-    def rest_url(self) -> str:
-        """The address of the REST interface."""
-        return f"http://{LOCALHOST}:{self._rest_port}"
-
-    @property
-    def grpc_url(self) -> str:
-        """The address of the gRPC interface, in the form that the setting `qdrant.grpc.url` takes."""
-        return f"http://{LOCALHOST}:{self._grpc_port}"
 
     def client(self) -> QdrantClient:
         """Return a client that writes over gRPC; the caller closes it."""

@@ -1,4 +1,4 @@
-"""What the local stack's Kafka and Qdrant share: one process, its ports and storage kept while it stops and starts."""
+"""What the local stack's servers share: one process, its ports and storage kept while it stops and starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.stack.processes import Process, StackError
+from scripts.stack.processes import LOCALHOST, Process, StackError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +97,24 @@ class Server(ABC):
         """Start again, on the same ports and storage, stopping first what still runs."""
         self.stop()
         self.start()
+
+
+class PointsServer(Server):
+    """A server with the two interfaces of Qdrant, or of what takes its place."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._rest_port, self._grpc_port = free_port(), free_port()
+
+    @property
+    def rest_url(self) -> str:
+        """The address of the REST interface."""
+        return f"http://{LOCALHOST}:{self._rest_port}"
+
+    @property
+    def grpc_url(self) -> str:
+        """The address of the gRPC interface, in the form that the setting `qdrant.grpc.url` takes."""
+        return f"http://{LOCALHOST}:{self._grpc_port}"
 
 
 @contextmanager

@@ -23,10 +23,10 @@ from scripts.benchmark.workloads import BLOCK, LIFETIME, PARTITIONS, WORKLOADS, 
 from scripts.stack.processes import wait_until
 from scripts.stack.qdrant import Qdrant
 from scripts.stack.workload import Point, as_stored, compare
+from tests.support.store import connection_to
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Upsert
 from udfs.qdrant.client import PointsClient
-from udfs.qdrant.connection import Connection
 from udfs.qdrant.decode import schema_of
 from udfs.qdrant.encode import encode_upsert
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from scripts.benchmark.workloads import Workload
     from scripts.stack.kafka import Kafka
+    from scripts.stack.server import PointsServer
     from scripts.stack.workload import PointKey
 
 COUNT = (LIFETIME + 15) * BLOCK  # some updates and deletes, in other batches than what they are about
@@ -101,10 +102,9 @@ def test_a_store_that_answers_at_once_answers_as_qdrant_does(cell: str, own_qdra
     assert counts == [seen.points] * 2
 
 
-async def conversation(server: Qdrant | InstantStore, workload: Workload) -> list[object]:
+async def conversation(server: PointsServer, workload: Workload) -> list[object]:
     """Return what a worker is told about each collection, and when it upserts two points and deletes another."""
-    url = urlsplit(server.grpc_url)
-    client = PointsClient(Connection(str(url.hostname), url.port or 0, False, None, 10))  # noqa: FBT003 - no TLS
+    client = PointsClient(connection_to(server))
     heard: list[object] = [await client.is_welcome()]
     for name, kind in workload.placed():
         messages = [

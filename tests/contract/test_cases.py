@@ -15,11 +15,11 @@ from qdrant_client import grpc, models
 from scripts.stack.workload import compare
 from tests.cases import CASES, GOOD, PREPARATION, REFUSED, create_collections, points_left
 from tests.support.cases import NAMED
+from tests.support.store import connection_to
 from udfs.core.messages import ParseRules, parse_message
 from udfs.core.operations import Delete
 from udfs.core.refusals import Refusal
 from udfs.qdrant.client import PointsClient
-from udfs.qdrant.connection import Connection
 from udfs.qdrant.encode import encode_upsert
 from udfs.qdrant.judge import Action, judge
 
@@ -45,8 +45,7 @@ class Server:
 
     def points(self) -> PointsClient:
         """Return a client of the job's own, for the loop that is running."""
-        host, port = self._qdrant.grpc_url.removeprefix("http://").split(":")
-        return PointsClient(Connection(host, int(port), tls=False, key_source=None, timeout_seconds=10))
+        return PointsClient(connection_to(self._qdrant))
 
     def ask(self, collection: str, point: bytes) -> Answer:
         """Send one point, and return what the server says."""

@@ -16,7 +16,7 @@ from udfs.qdrant.judge import Answer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from scripts.stack.qdrant import Qdrant
+    from scripts.stack.server import PointsServer
     from udfs.core.operations import PointId
 
 NOWHERE = Connection("qdrant.example", 6334, tls=False, key_source=None, timeout_seconds=1)
@@ -29,7 +29,7 @@ TOO_DEEP = Answer(
 )
 
 
-def connection_to(server: Qdrant, key_source: str | None = None) -> Connection:
+def connection_to(server: PointsServer, key_source: str | None = None) -> Connection:
     """Return how to reach a real server."""
     host, port = server.grpc_url.removeprefix("http://").split(":")
     return Connection(host, int(port), tls=False, key_source=key_source, timeout_seconds=10)

@@ -90,11 +90,12 @@ def in_parcels(items: Iterable[Item], max_bytes: int) -> Iterator[list[Item]]:
     parcel: list[Item] = []
     size = 0
     for item in items:
-        if parcel and size + item.size > max_bytes:
+        item_size = item.size  # worked out at each look
+        if parcel and size + item_size > max_bytes:
             yield parcel
             parcel, size = [], 0
         parcel.append(item)
-        size += item.size
+        size += item_size
     if parcel:
         yield parcel
 
