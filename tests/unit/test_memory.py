@@ -6,33 +6,24 @@ import gc
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
 from scripts.stack.processes import ROOT
 from udfs.memory import YOUNG, spare_memory
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """Put this process's collector back as it was."""
-    before = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.set_threshold(*before)
-
-
-def test_a_worker_collects_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_collects_seldom() -> None:
     """All that is there is frozen; what comes later is still looked at, if seldom."""
-    monkeypatch.setenv("WORKER_ID", "1-1")
-    spare_memory()
-    assert gc.get_freeze_count() > 10_000
-    assert gc.get_threshold()[0] == YOUNG
-    assert gc.isenabled()
+    program = """
+import gc
+from udfs.memory import spare_memory
+spare_memory()
+print(gc.get_freeze_count(), gc.get_threshold()[0], int(gc.isenabled()))
+"""
+    frozen, threshold, is_on = map(int, output_of(program).split())
+    assert frozen > 10_000
+    assert (threshold, is_on) == (YOUNG, 1)
 
 
 @pytest.mark.parametrize("size", [pytest.param(900_000, id="a piece"), pytest.param(8_500_000, id="a request")])
@@ -67,21 +58,57 @@ def output_of(program: str) -> bytes:
     return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True).stdout
 
 
-def test_large_buffers_leave_no_gaps() -> None:
-    """Of those larger than any request, between others that stay, the memory goes back as soon as they are freed."""
-    program = """
+RESIDENT = """
+import threading, time
 from resource import getpagesize
-from udfs.memory import spare_memory
-spare_memory()
+import udfs.memory
+udfs.memory.TRIM_SECONDS = 0.5
+udfs.memory.spare_memory(); udfs.memory.spare_memory()
 def resident():
     with open("/proc/self/statm") as sizes:
         return int(sizes.read().split()[1]) * getpagesize() / 1e6
+"""
+
+
+def test_large_buffers_leave_no_gaps() -> None:
+    """Of those larger than any request, between others that stay, the memory goes back as soon as they are freed."""
+    program = """
 held = [b"x" * (19_999_000 * (number % 2) + 1_000) for number in range(20)]
 full = resident()
 del held[1::2]
 print(full - resident())
 """
-    assert float(output_of(program)) > 150
+    assert float(output_of(RESIDENT + program)) > 150
+
+
+@pytest.mark.parametrize(
+    "freed",
+    [
+        pytest.param("range(1, 200, 2)", id="between buffers that stay"),
+        pytest.param("range(200)", id="at the end of a thread's heap"),
+    ],
+)
+def test_what_is_free_goes_back_before_long(freed: str) -> None:
+    """A worker is not for good as large as when most waited in it; and one thread sees to that, for all stages."""
+    program = f"""
+def waits_and_goes_on():
+    held, before = [None] * 200, resident()
+    for number in range(200):
+        held[number] = b"x" * (499_000 * (number % 2) + 1_000)
+    for number in {freed}:
+        held[number] = None
+    deadline = time.monotonic() + 10
+    while resident() - before > 10 and time.monotonic() < deadline:
+        time.sleep(0.05)
+        bytes(200_000)
+    print(resident() - before, [thread.name for thread in threading.enumerate()].count("memory-trim"))
+thread = threading.Thread(target=waits_and_goes_on)
+thread.start()
+thread.join()
+"""
+    left, threads = output_of(RESIDENT + program).split()
+    assert float(left) < 10
+    assert int(threads) == 1
 
 
 def test_elsewhere_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
