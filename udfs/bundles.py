@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from udfs.watchdog import is_worker
+from udfs.worker import is_worker
 
 
 def tame_sampler() -> None:

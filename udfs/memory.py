@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import threading
 import time
 
-from udfs.watchdog import is_worker
+from udfs.worker import is_worker, start_once
 
 # Objects that must be made, and not be freed by their own counts, before the collector of cycles looks; 700 by Python's
 # default. A batch is some ten thousand of them, and none of those is part of a cycle.
@@ -22,14 +21,11 @@ YOUNG = 100_000
 _M_TRIM_THRESHOLD, KEPT_AT_THE_END = -1, 64 * 2**20
 _M_MMAP_THRESHOLD, FROM_THE_HEAP = -3, 16 * 2**20
 
-
-# What is free goes back to the system this often; otherwise a worker stays as large as when most of all waited in it. For
-# 3 ms of CPU `malloc_trim` gives back the pages of gaps, but the end of a heap only if it is the first one of the process,
-# and each thread may have its own. So for a moment hardly anything is kept there, and whoever frees a buffer cuts it.
+# What is free goes back to the system this often, or a worker would stay as large as when most of all waited in it. For
+# 3 ms of CPU `malloc_trim` gives back the pages of gaps, but what is free at the end only of the first heap, and each
+# thread may have its own. So for a moment hardly anything is kept there, and whoever frees a buffer cuts the end off.
 TRIM_SECONDS, TRIM_MOMENT = 5.0, 0.2
 _KEPT_FOR_A_MOMENT = 2**20
-_lock = threading.Lock()
-_trimming: list[threading.Thread] = []
 
 
 def spare_memory() -> None:
@@ -46,15 +42,7 @@ def spare_memory() -> None:
         if hasattr(library, "mallopt"):
             library.mallopt(_M_TRIM_THRESHOLD, KEPT_AT_THE_END)
             library.mallopt(_M_MMAP_THRESHOLD, FROM_THE_HEAP)
-            _trim_from_now_on(library)
-
-
-def _trim_from_now_on(library: ctypes.CDLL) -> None:
-    with _lock:
-        if not _trimming:  # by another stage of this worker
-            thread = threading.Thread(target=_trim, args=[library], name="memory-trim", daemon=True)
-            _trimming.append(thread)
-            thread.start()
+            start_once("memory-trim", _trim, library)
 
 
 def _trim(library: ctypes.CDLL) -> None:

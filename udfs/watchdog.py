@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
 
+from udfs.worker import is_worker, start_once
+
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
-_lock = threading.Lock()
-_watching: list[threading.Thread] = []
 
 
 class ProcessId(NamedTuple):
@@ -33,22 +32,13 @@ def end_with_task_manager() -> None:
 
     Does nothing outside a Python worker process, or where there is no /proc.
     """
-    with _lock:
-        if _watching or not is_worker():
-            return
-        task_manager = task_manager_of(os.getpid())
-        if task_manager is None:
-            logger.warning("No TaskManager was found above this worker: it may outlive a TaskManager that is killed.")
-            return
-        arguments = (task_manager, os.getppid())
-        thread = threading.Thread(target=_watch, args=arguments, name="task-manager-watchdog", daemon=True)
-        _watching.append(thread)
-        thread.start()
-
-
-def is_worker() -> bool:
-    """Tell whether this process is a Python worker: Beam names those in ``WORKER_ID``."""
-    return "WORKER_ID" in os.environ
+    if not is_worker():
+        return
+    task_manager = task_manager_of(os.getpid())
+    if task_manager is None:
+        logger.warning("No TaskManager was found above this worker: it may outlive a TaskManager that is killed.")
+        return
+    start_once("task-manager-watchdog", _watch, task_manager, os.getppid())
 
 
 def task_manager_of(pid: int) -> ProcessId | None:
