@@ -93,6 +93,8 @@ class FlinkHome:
             "execution.checkpointing.dir": (self.folder / "checkpoints").as_uri(),
             "execution.checkpointing.savepoint-dir": (self.folder / "savepoints").as_uri(),
             "metrics.fetcher.update-interval": "1 s",  # the REST interface's view of metrics, else 10 s old
+            # It asks all TaskManagers, and nobody again before each has answered: of one killed meanwhile, 10 minutes.
+            "web.timeout": "30 s",
             "heartbeat.interval": "1 s",
             "heartbeat.timeout": "10 s",
             "python.executable": python,

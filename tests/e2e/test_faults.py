@@ -62,7 +62,7 @@ def check(drill: Drill, fault: Fault, say: Callable[[str], None]) -> None:
     assert outcome.is_exact
     if fault.retries:
         # What Flink tells of metrics is seconds old, and older while it waits for those of a TaskManager that is gone.
-        drill.job.wait_for(drill.has_retried, "a request to have been repeated", seconds=30)
+        drill.job.wait_for(drill.has_retried, "a request to have been repeated", seconds=60)
     assert end_of(drill, first, restarts) is fault.end, drill.cluster.failure(drill.job.id)
 
 
