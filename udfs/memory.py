@@ -22,8 +22,9 @@ _M_TRIM_THRESHOLD, KEPT_AT_THE_END = -1, 64 * 2**20
 _M_MMAP_THRESHOLD, FROM_THE_HEAP = -3, 16 * 2**20
 
 # What is free goes back to the system this often, or a worker would stay as large as when most of all waited in it. For
-# 3 ms of CPU `malloc_trim` gives back the pages of gaps, but what is free at the end only of the first heap, and each
-# thread may have its own. So for a moment hardly anything is kept there, and whoever frees a buffer cuts the end off.
+# 5 ms of CPU `malloc_trim` gives back the pages of gaps, but what is free at the end only of the first heap, and each
+# thread may have its own. So for a moment hardly anything is kept there: a thread that frees a buffer then, of 64 KB
+# or more, cuts its end off. One that rests keeps it.
 TRIM_SECONDS, TRIM_MOMENT = 5.0, 0.2
 _KEPT_FOR_A_MOMENT = 2**20
 
@@ -39,7 +40,7 @@ def spare_memory() -> None:
         gc.freeze()
         gc.set_threshold(YOUNG)
         library = ctypes.CDLL(None)
-        if hasattr(library, "mallopt"):
+        if hasattr(library, "malloc_trim"):
             library.mallopt(_M_TRIM_THRESHOLD, KEPT_AT_THE_END)
             library.mallopt(_M_MMAP_THRESHOLD, FROM_THE_HEAP)
             start_once("memory-trim", _trim, library)

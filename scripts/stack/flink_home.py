@@ -93,7 +93,7 @@ class FlinkHome:
             "execution.checkpointing.dir": (self.folder / "checkpoints").as_uri(),
             "execution.checkpointing.savepoint-dir": (self.folder / "savepoints").as_uri(),
             "metrics.fetcher.update-interval": "1 s",  # the REST interface's view of metrics, else 10 s old
-            # It asks all TaskManagers, and nobody again before each has answered: of one killed meanwhile, 10 minutes.
+            # So long it waits for the metrics of a TaskManager that was killed, before it asks the others again.
             "web.timeout": "30 s",
             "heartbeat.interval": "1 s",
             "heartbeat.timeout": "10 s",
