@@ -71,8 +71,7 @@ RESIDENT = """
 import threading, time
 from resource import getpagesize
 import udfs.memory
-udfs.memory.TRIM_SECONDS = 0.5
-udfs.memory.spare_memory(); udfs.memory.spare_memory()
+from udfs.memory import spare_memory
 def resident():
     with open("/proc/self/statm") as sizes:
         return int(sizes.read().split()[1]) * getpagesize() / 1e6
@@ -82,6 +81,7 @@ def resident():
 def test_large_buffers_leave_no_gaps() -> None:
     """Of those larger than any request, between others that stay, the memory goes back as soon as they are freed."""
     program = """
+spare_memory()
 held = [b"x" * (19_999_000 * (number % 2) + 1_000) for number in range(20)]
 full = resident()
 del held[1::2]
@@ -100,6 +100,8 @@ print(full - resident())
 def test_what_is_free_goes_back_before_long(freed: str) -> None:
     """A worker is not for good as large as when most waited in it; and one thread sees to that, for all stages."""
     program = f"""
+udfs.memory.TRIM_SECONDS = 0.5
+spare_memory(); spare_memory()
 def waits_and_goes_on():
     held, before = [None] * 200, resident()
     for _ in range(2):
