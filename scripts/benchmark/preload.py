@@ -59,6 +59,7 @@ def preloaded(kafka: Kafka, workload: Workload, count: int) -> Iterator[Preloade
     topic = f"bench-{workload.name}-{secrets.token_hex(3)}"
     with topic_of(kafka, topic, workload.partitions):
         total = produce(kafka.bootstrap, topic, workload.records(count))
+        os.sync()  # or the first contestant shares the machine with gigabytes on their way to the disk
         yield Preloaded(topic, count, total / count)
 
 

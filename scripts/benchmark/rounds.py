@@ -67,9 +67,11 @@ class Plan:
         """Return how many messages no contestant is expected to move in a run."""
         return round(workload.per_second * (self.warm_up + self.seconds + _MARGIN_SECONDS) / DRY_SHARE)
 
-    def contestants_of(self, workload: Workload) -> list[str]:
-        """Return who takes part in a cell."""
-        return [name for name in self.contestants if name in (workload.contestants or CONTESTANTS)]
+    def contestants_of(self, workload: Workload, number: int) -> list[str]:
+        """Return who takes part in a round of a cell, in their order: each round another begins."""
+        names = [name for name in self.contestants if name in (workload.contestants or CONTESTANTS)]
+        first = number % max(len(names), 1)
+        return names[first:] + names[:first]
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Bench:
             took = time.monotonic() - started
             self.say(f"{workload.name}: {messages.messages:,} messages, {size:.1f} GB, preloaded in {took:.0f} s")
             for number in range(self.plan.rounds):
-                for contestant in self.plan.contestants_of(workload):
+                for contestant in self.plan.contestants_of(workload, number):
                     run = self._run(contestant, workload, messages)
                     self.say(f"{workload.name}, round {number + 1}, {CONTESTANTS[contestant].title}: {run}")
                     yield run

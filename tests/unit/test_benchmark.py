@@ -299,6 +299,16 @@ def test_options_make_the_plan(argv: list[str], expected: dict[str, Any]) -> Non
     assert {name: getattr(plan, name) for name in expected} == expected
 
 
+def test_each_round_another_contestant_begins() -> None:
+    """So what a first or last one has to bear, such as what the one before it left to be written, hits all alike."""
+    plan = _plan(_options(["--contestants", "job,plain,best"]))
+    orders = [plan.contestants_of(WORKLOADS["128"], number) for number in range(4)]
+    assert orders[:2] == [["job", "plain", "best"], ["plain", "best", "job"]]
+    assert [order[0] for order in orders] == ["job", "plain", "best", "job"]
+    assert plan.contestants_of(WORKLOADS["lanes-1"], 1) == ["plain", "job"]
+    assert replace(plan, contestants=("best",)).contestants_of(WORKLOADS["lanes-1"], 1) == []
+
+
 @pytest.mark.parametrize(
     ("argv", "why"),
     [
