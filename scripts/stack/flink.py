@@ -51,7 +51,7 @@ class FlinkCluster(FlinkRest):
         super().__init__(f"http://{LOCALHOST}:{rest_port}")
         self._home = self._new_home(Path(tempfile.mkdtemp(prefix="flink-")))
         self._home.prepare(rest_port, slots, config or {})
-        self._env = {**(env or {}), **self._home.environment()}
+        self._env = {**self._home.environment(), **(env or {})}
         self._initial_task_managers = task_managers
         self._application = application
         self._job_manager: Process | None = None

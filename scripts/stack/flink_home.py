@@ -62,9 +62,12 @@ class FlinkHome:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make Flink's scripts use this folder."""
+        home = self._linked(self.distribution)
         return {
-            "FLINK_HOME": str(self._linked(self.distribution)),
+            "FLINK_HOME": str(home),
             "_FLINK_HOME_DETERMINED": "true",  # or config.sh resolves the link
+            # What PyFlink, or a Flink of the user's own, has left in the environment would be taken for these.
+            **{f"FLINK_{name.upper()}_DIR": str(home / name) for name in ("lib", "plugins", "opt")},
             "FLINK_CONF_DIR": str(self.folder / "conf"),
             "FLINK_LOG_DIR": str(self.log_dir),
             "FLINK_PID_DIR": str(self.folder),

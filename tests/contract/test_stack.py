@@ -231,6 +231,18 @@ def test_flink_replaces_a_killed_task_manager(flink: FlinkCluster) -> None:
     assert not running_in({first})
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["FLINK_HOME", "FLINK_LIB_DIR", "FLINK_PLUGINS_DIR", "FLINK_OPT_DIR"])
+def test_flink_is_the_installed_one_whatever_the_environment_says(
+    flink: FlinkCluster, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyFlink itself sets these variables where it is imported, and a path with a space breaks Flink's scripts."""
+    monkeypatch.setenv(name, str(tmp_path / "another Flink"))
+    with pytest.raises(StackError, match=r"no-such\.py") as caught:
+        flink.run_job(["-py", tmp_path / "no-such.py"])
+    assert "another Flink" not in str(caught.value)
+
+
 @pytest.mark.timeout(240)
 def test_flink_runs_a_job_in_python_workers_and_stops_it_with_a_savepoint(flink: FlinkCluster, tmp_path: Path) -> None:
     """A submitted job runs in Python workers of the cluster, completes checkpoints, and leaves a savepoint."""
