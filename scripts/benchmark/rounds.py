@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 import time
+from collections import deque
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -69,9 +70,9 @@ class Plan:
 
     def contestants_of(self, workload: Workload, number: int) -> list[str]:
         """Return who takes part in a round of a cell, in their order: each round another begins."""
-        names = [name for name in self.contestants if name in (workload.contestants or CONTESTANTS)]
-        first = number % max(len(names), 1)
-        return names[first:] + names[:first]
+        order = deque(name for name in self.contestants if name in (workload.contestants or CONTESTANTS))
+        order.rotate(-number)
+        return [*order]
 
 
 @dataclass(frozen=True)

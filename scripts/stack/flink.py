@@ -34,7 +34,7 @@ class FlinkCluster(FlinkRest):
         task_managers: how many to start with.
         slots: task slots of each.
         config: Flink settings, over those that the local stack chooses.
-        env: variables for the cluster's processes, Python workers included.
+        env: variables for the cluster's processes, over those that it sets itself; Python workers have them, too.
         application: what follows `standalone-job.sh start-foreground`, for a JobManager that runs this one job and ends
             with it; without, the cluster waits for jobs. Paths must be absolute.
     """
