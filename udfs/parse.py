@@ -11,7 +11,7 @@ from pyflink.common import Row, Types
 
 from udfs.accounts import Account
 from udfs.core.dead_letters import DeadLetter, Record, packed
-from udfs.core.operations import Origin, Upsert
+from udfs.core.operations import Upsert
 from udfs.core.packs import count_of, headers_of, records_of
 from udfs.core.parcels import AddressedParcel, Operation, Parcel, in_parcels
 from udfs.core.refusals import Refusal
@@ -130,17 +130,17 @@ class ParseStage(Stage[bytes, Row]):
     ) -> list[DeadLetter]:
         """Add what a pack asks for to the operations, which are known by their places; return the dead letters."""
         records = [*records_of(pack)]
-        pairs = [(key, value) for key, value, *_ in records]
+        pairs = [(key, value) for key, value, _, _ in records]
         outcomes = await self._opened().judge(pairs, is_continued=is_continued)
         letters: list[DeadLetter] = []
-        for (key, value, topic, partition, offset, headers), outcome in zip(records, outcomes, strict=True):
+        for (key, value, origin, headers), outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, Refusal):
-                record = Record(key, value, headers_of(headers), Origin(topic, partition, offset))
+                record = Record(key, value, headers_of(headers), origin)
                 letters.append(self._dead_letters.of(record, outcome))
                 continue
             place = outcome.collection, self._addresses.lane_of(outcome.id)
             point = encode_upsert(outcome) if isinstance(outcome, Upsert) else None
-            operations[place].append(Operation(outcome.id, point, Origin(topic, partition, offset)))
+            operations[place].append(Operation(outcome.id, point, origin))
         return letters
 
     def _rows(self, operations: Mapping[Place, list[Operation]]) -> Iterator[Row]:

@@ -27,7 +27,7 @@ class UnsureError(ValueError):
     """It may not be what it should be: the exact reader has to look at it."""
 
 
-def read_numbers(texts: Sequence[bytes]) -> list[bytes]:
+def read_numbers(texts: Sequence[bytes | memoryview]) -> list[bytes]:
     """Return numbers as float32; raise UnsureError if not all can be."""
     doubles = np.frombuffer(_read(texts, _TOO_LARGE_FOR_FLOAT32, "d"), np.float64)
     with np.errstate(over="ignore"):
@@ -37,7 +37,7 @@ def read_numbers(texts: Sequence[bytes]) -> list[bytes]:
     return [packed[FLOAT_BYTES * start : FLOAT_BYTES * end] for start, end in spans]
 
 
-def read_unlike_indices(texts: Sequence[bytes]) -> list[tuple[int, ...]]:
+def read_unlike_indices(texts: Sequence[bytes | memoryview]) -> list[tuple[int, ...]]:
     """Return indices; raise UnsureError if one is none, is not written as an integer, or repeats another."""
     numbers = np.frombuffer(_read(texts, _TOO_LARGE_FOR_AN_INDEX, "u"), np.uint64)
     flat = numbers.tolist()
@@ -49,7 +49,7 @@ def read_unlike_indices(texts: Sequence[bytes]) -> list[tuple[int, ...]]:
     return lists
 
 
-def _read(texts: Sequence[bytes], end: bytes, kind: Literal["d", "u"]) -> Any:
+def _read(texts: Sequence[bytes | memoryview], end: bytes, kind: Literal["d", "u"]) -> Any:
     """Return the numbers of all lists in one buffer, with the end behind each."""
     if not texts:
         return b""
@@ -63,7 +63,10 @@ def _read(texts: Sequence[bytes], end: bytes, kind: Literal["d", "u"]) -> Any:
 
 def _spans(are_ends: NDArray[np.bool_], count: int) -> Iterator[tuple[int, int]]:
     """Yield where each list starts and ends."""
-    ends = np.flatnonzero(are_ends).tolist()
-    if len(ends) != count:
+    if np.count_nonzero(are_ends) != count:
         raise UnsureError
+    width, rest = divmod(len(are_ends), count or 1)
+    if count and not rest and are_ends[width - 1 :: width].all():  # as most are: then they need not be looked for
+        return zip(range(0, len(are_ends), width), range(width - 1, len(are_ends), width), strict=True)
+    ends = np.flatnonzero(are_ends).tolist()
     return zip([0, *(end + 1 for end in ends)], ends, strict=False)

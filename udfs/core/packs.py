@@ -14,6 +14,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from udfs.core.operations import Origin
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,9 +33,7 @@ class PackedRecord(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    topic: str
-    partition: int
-    offset: int
+    origin: Origin
     headers: bytes
 
 
@@ -55,9 +55,7 @@ def records_of(pack: bytes) -> Iterator[PackedRecord]:
         yield PackedRecord(
             None if key_size < 0 else pack[key_at:value_at],
             None if value_size < 0 else pack[value_at:headers_at],
-            topics.get(topic) or topics.setdefault(topic, topic.decode()),
-            partition,
-            offset,
+            Origin(topics.get(topic) or topics.setdefault(topic, topic.decode()), partition, offset),
             pack[headers_at:at],
         )
 

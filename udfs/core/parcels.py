@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections import defaultdict
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from udfs.core.operations import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from udfs.core.operations import PointId
 
@@ -111,14 +113,12 @@ def operations_of(parcel: Parcel | bytes) -> list[Operation]:
 class Histories:
     """The operations on each id, in their order: the newest counts, unless it is refused."""
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        self._of_id: dict[PointId, list[Operation]] = {}
-        for operation in operations:
-            self._of_id.setdefault(operation.id, []).append(operation)
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._operations = operations
 
     def newest(self) -> list[Operation]:
         """Return the newest operation on each id: what the earlier ones did would be overwritten at once."""
-        return [history[-1] for history in self._of_id.values()]
+        return [*{operation.id: operation for operation in self._operations}.values()]
 
     def without(self, refused: Iterable[Operation]) -> list[Operation]:
         """Strike out newest operations; return those that are the newest in their place."""
@@ -126,3 +126,11 @@ class Histories:
         for history in shorter:
             history.pop()
         return [history[-1] for history in shorter if history]
+
+    @cached_property
+    def _of_id(self) -> dict[PointId, list[Operation]]:
+        """All of them, by their ids: wanted only when one is refused."""
+        histories: defaultdict[PointId, list[Operation]] = defaultdict(list)
+        for operation in self._operations:
+            histories[operation.id].append(operation)
+        return histories

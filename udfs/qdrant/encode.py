@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from google.protobuf.descriptor import FieldDescriptor as Field
 from qdrant_client import grpc
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from udfs.core.operations import PointId, Upsert
     from udfs.core.vectors import Vector
 
+    HeadAndBody: TypeAlias = tuple[bytes, bytes]
+    """A value, in the two parts that are there when it is written: to join them would copy the larger one."""
+
 # Tags, and heads by the bytes that follow them. Vectors and payload values begin with their own length, as `sized`.
 _POINT = Heads(tag_of(grpc.UpsertPoints, "points"))
 _ID = tag_of(grpc.PointStruct, "id")
@@ -33,31 +36,33 @@ _UUID = Heads(_ID, tag_of(grpc.PointId, "uuid", STRING))
 _PAYLOAD = Heads(tag_of(grpc.PointStruct, "payload"))
 
 _VECTORS = tag_of(grpc.PointStruct, "vectors")
-_ALONE = Heads(_VECTORS)
 _UNNAMED = tag_of(grpc.Vectors, "vector")
 _NAMED = Heads(_VECTORS, tag_of(grpc.Vectors, "vectors"))
 _BY_NAME = Heads(tag_of(grpc.NamedVectors, "vectors"))
 _FLOATS = tag_of(grpc.DenseVector, "data", Field.TYPE_FLOAT)
-_DENSE = Heads(b"", tag_of(grpc.Vector, "dense"), _FLOATS)
+_DENSE_TAGS = tag_of(grpc.Vector, "dense"), _FLOATS
+_DENSE, _DENSE_ALONE = Heads(b"", *_DENSE_TAGS), Heads(_VECTORS, _UNNAMED, *_DENSE_TAGS)
 _SPARSE = Heads(b"", tag_of(grpc.Vector, "sparse"))
 _WEIGHTS = Heads(tag_of(grpc.SparseVector, "values", Field.TYPE_FLOAT))
-_MULTI = Heads(b"", tag_of(grpc.Vector, "multi_dense"))
+_MULTI_TAG = tag_of(grpc.Vector, "multi_dense")
+_MULTI, _MULTI_ALONE = Heads(b"", _MULTI_TAG), Heads(_VECTORS, _UNNAMED, _MULTI_TAG)
 _ROW = Heads(tag_of(grpc.MultiDenseVector, "vectors"), _FLOATS)
 
 _STRING = Heads(b"", tag_of(grpc.Value, "string_value", STRING))
 _INTEGER = tag_of(grpc.Value, "integer_value", Field.TYPE_INT64)
 _DOUBLE = tag_of(grpc.Value, "double_value", Field.TYPE_DOUBLE)
 _BOOL = tag_of(grpc.Value, "bool_value", Field.TYPE_BOOL)
-_BOOLS = {item: sized(_BOOL + VARINTS[item]) for item in (False, True)}
-_NULL = sized(tag_of(grpc.Value, "null_value", Field.TYPE_ENUM) + VARINTS[grpc.NULL_VALUE])
+_BOOLS = {item: (sized(_BOOL + VARINTS[item]), b"") for item in (False, True)}
+_NULL = sized(tag_of(grpc.Value, "null_value", Field.TYPE_ENUM) + VARINTS[grpc.NULL_VALUE]), b""
 _STRUCT = Heads(b"", tag_of(grpc.Value, "struct_value"))
 _MEMBER = Heads(tag_of(grpc.Struct, "fields"))
 _LIST = Heads(b"", tag_of(grpc.Value, "list_value"))
 _ITEM = tag_of(grpc.ListValue, "values")
 
 _KEYS = Keys(grpc.Struct.FieldsEntry)  # entries of all maps have the same two tags
-_BEFORE_DOUBLE = VARINTS[len(_DOUBLE) + 8] + _DOUBLE
-_pack_double = struct.Struct(f"<{len(_BEFORE_DOUBLE)}sd").pack
+_BEFORE_INTEGER = [sized(_INTEGER + bytes(size))[: -size or None] for size in range(11)]  # by the bytes of its varint
+_BEFORE_DOUBLE = sized(_DOUBLE + bytes(8))[:-8]
+_pack_double = struct.Struct("<d").pack
 
 
 def encode_point_id(point_id: PointId) -> grpc.PointId:
@@ -70,8 +75,9 @@ def encode_upsert(upsert: Upsert) -> bytes:
 
     So it is never decoded again on its way: see `join_upserts`.
     """
-    number, payload, vectors = _id(upsert.id), _entries(_PAYLOAD, upsert.payload), _vectors(upsert.vectors)
-    return b"".join((_POINT[len(number) + len(payload) + len(vectors)], number, payload, vectors))
+    number, payload = _id(upsert.id), _entries(_PAYLOAD, upsert.payload)
+    head, vectors = _vectors(upsert.vectors)
+    return b"".join((_POINT[len(number) + len(payload) + len(head) + len(vectors)], number, payload, head, vectors))
 
 
 def join_upserts(collection: str, upserts: Iterable[bytes]) -> bytes:
@@ -91,71 +97,87 @@ def _id(point_id: PointId) -> bytes:
     return _UUID[len(uuid)] + uuid
 
 
-def _vectors(vectors: Mapping[str, Vector]) -> bytes:
-    # By itself, the server takes no sparse vector: "Sparse vector must be named", if only by the empty name.
-    if len(vectors) == 1 and "" in vectors and not isinstance(vectors[""], Sparse):
-        vector = _UNNAMED + _WRITERS[type(vectors[""])](vectors[""])
-        return _ALONE[len(vector)] + vector
-    # A point without vectors has an empty map of them: without any map the server answers "Expected some vectors".
+def _vectors(vectors: Mapping[str, Vector]) -> HeadAndBody:
+    alone = vectors.get("") if len(vectors) == 1 else None
+    if type(alone) is Dense:
+        return _DENSE_ALONE[len(alone.packed)], alone.packed
+    if type(alone) is Multi:
+        rows = _rows(alone)
+        return _MULTI_ALONE[len(rows)], rows
+    # By itself, the server takes no sparse vector: "Sparse vector must be named", if only by the empty name. A point
+    # without vectors has an empty map of them: without any map the server answers "Expected some vectors".
     named = _entries(_BY_NAME, vectors)
-    return _NAMED[len(named)] + named
+    return _NAMED[len(named)], named
 
 
 def _entries(heads: Heads, items: Mapping[str, Any]) -> bytes:
     pieces: list[bytes] = []
     for name, item in items.items():
-        key, value = _KEYS[name], _WRITERS[type(item)](item)
-        pieces += (heads[len(key) + len(value)], key, value)
+        key = _KEYS[name]
+        if type(item) is str:  # as `_string`, but most are so
+            body = item.encode()
+            head = _STRING[len(body)]
+        else:
+            head, body = _WRITERS[type(item)](item)
+        pieces += (heads[len(key) + len(head) + len(body)], key, head, body)
     return b"".join(pieces)
 
 
-def _dense(vector: Dense) -> bytes:
-    return _DENSE[len(vector.packed)] + vector.packed
+def _dense(vector: Dense) -> HeadAndBody:
+    return _DENSE[len(vector.packed)], vector.packed
 
 
-def _sparse(vector: Sparse) -> bytes:
+def _sparse(vector: Sparse) -> HeadAndBody:
     # A table of varints, joined, is no faster than protobuf, which refuses what is no index.
     indices = grpc.SparseVector(indices=vector.indices).SerializeToString()
     body = _WEIGHTS[len(vector.packed)] + vector.packed + indices if vector.packed else indices
-    return _SPARSE[len(body)] + body
+    return _SPARSE[len(body)], body
 
 
-def _multi(vector: Multi) -> bytes:
-    rows = b"".join([_ROW[len(row)] + row for row in vector.rows])
-    return _MULTI[len(rows)] + rows
+def _multi(vector: Multi) -> HeadAndBody:
+    rows = _rows(vector)
+    return _MULTI[len(rows)], rows
 
 
-def _string(item: str) -> bytes:
+def _rows(vector: Multi) -> bytes:
+    return b"".join([_ROW[len(row)] + row for row in vector.rows])
+
+
+def _string(item: str) -> HeadAndBody:
     text = item.encode()
-    return _STRING[len(text)] + text
+    return _STRING[len(text)], text
 
 
-def _integer(item: int) -> bytes:
+def _integer(item: int) -> HeadAndBody:
     if not MIN_INTEGER <= item <= MAX_INTEGER:
         raise ValueError(f"Value out of range: {item}")
-    return sized(_INTEGER + VARINTS[item if item >= 0 else item + 2**64])
+    number = VARINTS[item if item >= 0 else item + 2**64]
+    return _BEFORE_INTEGER[len(number)], number
 
 
-def _double(item: float) -> bytes:
-    return _pack_double(_BEFORE_DOUBLE, item)
+def _double(item: float) -> HeadAndBody:
+    return _BEFORE_DOUBLE, _pack_double(item)
 
 
-def _object(item: dict[str, Any]) -> bytes:
+def _object(item: dict[str, Any]) -> HeadAndBody:
     members = _entries(_MEMBER, item)
-    return _STRUCT[len(members)] + members
+    return _STRUCT[len(members)], members
 
 
-def _list(items: list[Any]) -> bytes:
-    values = b"".join([_ITEM + _WRITERS[type(item)](item) for item in items])
-    return _LIST[len(values)] + values
+def _list(items: list[Any]) -> HeadAndBody:
+    pieces: list[bytes] = []
+    for item in items:
+        pieces += (_ITEM, *_WRITERS[type(item)](item))
+    values = b"".join(pieces)
+    return _LIST[len(values)], values
 
 
-def _null(_: None) -> bytes:
+def _null(_: None) -> HeadAndBody:
     return _NULL
 
 
 # Writes a vector, or a value of a payload, which has no other types: it was JSON.
-_WRITERS: dict[type, Callable[[Any], bytes]] = {
+_WRITERS: dict[type, Callable[[Any], HeadAndBody]] = {
     Dense: _dense,
     Sparse: _sparse,
     Multi: _multi,
