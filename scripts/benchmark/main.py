@@ -36,7 +36,15 @@ from scripts.stack.server import blamed
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-QUICK = Plan(cells=("128", "768"), rounds=1, seconds=12, warm_up=4, latency_cells=("128",), latency_seconds=6)
+QUICK = Plan(
+    cells=("128", "768"),
+    rounds=1,
+    seconds=10,
+    warm_up=4,
+    latency_cells=("128",),
+    latency_seconds=6,
+    contestants=("job", "plain"),
+)
 FULL = Plan(
     cells=tuple(WORKLOADS),
     rounds=3,
@@ -107,7 +115,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         warm_up=usual.warm_up if options.warm_up is None else options.warm_up,
         latency_seconds=options.seconds or usual.latency_seconds,
         slots=options.slots,
-        contestants=tuple(options.contestants),
+        contestants=tuple(options.contestants or usual.contestants),
     )
     if options.growth or options.scale:
         cells, only = tuple(options.cells or LONG_CELLS), replace(plan, cells=(), latency_cells=())
@@ -116,7 +124,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         return replace(only, scale_cells=cells, scale_slots=tuple(options.scale))
     cells = tuple(options.cells or usual.cells)
     latency = usual.latency_cells if options.cells is None else [cell for cell in cells if cell in FULL.latency_cells]
-    has_latency = "job" in options.contestants and not options.no_latency
+    has_latency = "job" in plan.contestants and not options.no_latency
     return replace(plan, cells=cells, latency_cells=tuple(latency) if has_latency else ())
 
 
@@ -127,12 +135,16 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     add(
         "--quick",
         action="store_true",
-        help="128 and 768 dimensions, one round, short windows, the JVM hardly warm: under 5 minutes",
+        help="job and (a) at 128 and 768 dimensions, one round, short windows, the JVM hardly warm: under 5 minutes",
     )
     add("--cells", type=_some_of(WORKLOADS), help=f"which cells, of {', '.join(WORKLOADS)} (default: all)")
-    add("--contestants", type=_some_of(CONTESTANTS), default=[*CONTESTANTS], help=f"of {', '.join(CONTESTANTS)}")
+    add(
+        "--contestants",
+        type=_some_of(CONTESTANTS),
+        help=f"which, of {', '.join(CONTESTANTS)} (default: all, quick: job and plain)",
+    )
     add("--rounds", type=int, help="rounds of all contestants; medians are reported (default: 3, quick: 1)")
-    add("--seconds", type=float, help="the length of each window (default: 60, quick: 12)")
+    add("--seconds", type=float, help="the length of each window (default: 60, quick: 10)")
     add("--warm-up", type=float, help="seconds left out before it (default: 20, quick: 4)")
     add("--slots", type=int, default=2, help="slots of the job, and processes of each consumer (default: 2)")
     only = parser.add_mutually_exclusive_group()

@@ -80,9 +80,11 @@ def person(trial: Trial, tmp_path: Path) -> Person:
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(settings))
     (tmp_path / "dist").mkdir()
     shutil.copy(trial.package, tmp_path / "dist" / "job.zip")
+    jar = tmp_path / CONNECTOR.name  # bash divides what `$job` is at spaces, which this repository's path may have
+    jar.symlink_to(CONNECTOR)
     table = {
         "/path/to/job.yaml": shlex.quote(str(tmp_path / "job.yaml")),
-        f"/path/to/{CONNECTOR.name}": shlex.quote(str(CONNECTOR)),
+        f"/path/to/{CONNECTOR.name}": shlex.quote(str(jar)),
         "/var/lib/flink/savepoints": shlex.quote(str(tmp_path / "savepoints")),
         "-p 4": f"-p {SLOTS}",
     }

@@ -89,10 +89,10 @@ class Program:
         os.killpg(self._process.pid, signal.SIGINT)
 
     def processes(self) -> list[str]:
-        """Return the command lines of what still runs, of the program itself and of all that it started."""
-        listing = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], check=True, capture_output=True, text=True).stdout
+        """Return the names of what still runs, of the program itself and of all that it started."""
+        listing = subprocess.run(["ps", "-eo", "pgid=,stat=,comm="], check=True, capture_output=True, text=True).stdout
         rows = [line.split(maxsplit=2) for line in listing.splitlines()]
-        return [" ".join(row[2:]) for row in rows if int(row[0]) == self._process.pid and not row[1].startswith("Z")]
+        return [name for group, state, name in rows if int(group) == self._process.pid and not state.startswith("Z")]
 
 
 def job_arguments(kafka: Kafka, qdrant: Qdrant, *topics: str, parallelism: int = 1) -> list[str]:
