@@ -170,7 +170,9 @@ def _filled(message: dict[str, Any], lists: _Lists) -> dict[str, Any] | None:
 
 def _vector(value: object, lists: _Lists) -> Vector:
     if isinstance(value, str):
-        return Dense(lists.numbers[value])
+        if not (packed := lists.numbers[value]):  # a long list of nothing but space
+            raise UnsureError
+        return Dense(packed)
     if isinstance(value, dict) and _only_places([*value.values()]):
         return _sparse(value.get("indices"), value.get("values"), lists)
     if isinstance(value, list) and _only_places(value):
@@ -188,7 +190,7 @@ def _sparse(indices: object, values: object, lists: _Lists) -> Sparse:
 
 def _multi(rows: list[object], lists: _Lists) -> Multi:
     read = tuple([_row(row, lists) for row in rows])
-    if len({*map(len, read)}) > 1:
+    if len({*map(len, read)}) > 1 or not read[0]:
         raise UnsureError
     return Multi(read)
 

@@ -60,7 +60,7 @@ _LIST = Heads(b"", tag_of(grpc.Value, "list_value"))
 _ITEM = tag_of(grpc.ListValue, "values")
 
 _KEYS = Keys(grpc.Struct.FieldsEntry)  # entries of all maps have the same two tags
-_BEFORE_INTEGER = [sized(_INTEGER + bytes(size))[: -size or None] for size in range(11)]  # by the bytes of its varint
+_BEFORE_INTEGER = {size: sized(_INTEGER + bytes(size))[:-size] for size in range(1, 11)}  # by the bytes of its varint
 _BEFORE_DOUBLE = sized(_DOUBLE + bytes(8))[:-8]
 _pack_double = struct.Struct("<d").pack
 
