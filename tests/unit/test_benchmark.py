@@ -285,7 +285,8 @@ def test_what_is_reported_is_shown_and_drawn(tmp_path: Path) -> None:
     ("argv", "expected"),
     [
         pytest.param([], {"rounds": 3, "seconds": 60, "latency_cells": ("128", "768")}, id="full"),
-        pytest.param(["--quick"], {"cells": ("128", "768"), "contestants": ("job", "plain"), "rounds": 1}, id="quick"),
+        pytest.param(["--quick"], {"cells": ("128", "768"), "rounds": 1, "seconds": 10}, id="quick"),
+        pytest.param(["--quick"], {"contestants": ("job", "plain")}, id="quick, who takes part"),
         pytest.param(["--quick", "--contestants", "best"], {"contestants": ("best",)}, id="quick, somebody else"),
         pytest.param(["--cells", "768,mix"], {"cells": ("768", "mix"), "latency_cells": ("768",)}, id="some cells"),
         pytest.param(["--contestants", "plain"], {"contestants": ("plain",), "latency_cells": ()}, id="no job"),

@@ -40,9 +40,6 @@ def fault_of(upsert: Upsert, schema: Schema) -> Refusal | None:
     The rules are those of Qdrant 1.16, held against it by ``tests/contract/test_schemas.py``.
     """
     for name, vector in upsert.vectors.items():
-        config = schema.get(name)
-        if config is not None and config.kind is type(vector) and config.size == _size(vector):  # as most
-            continue
         fault = _fault(vector, schema, name)
         if fault is not None:
             code, words = fault
@@ -65,9 +62,9 @@ def _fault(vector: Vector, schema: Schema, name: str) -> tuple[str, str] | None:
 
 
 def _size(vector: Vector) -> int:
-    if type(vector) is Dense:
-        return len(vector.packed) // FLOAT_BYTES
-    return len(vector.rows[0]) // FLOAT_BYTES if isinstance(vector, Multi) else 0
+    if isinstance(vector, Sparse):
+        return 0
+    return len(vector.packed if isinstance(vector, Dense) else vector.rows[0]) // FLOAT_BYTES
 
 
 def _listed(names: Iterable[str]) -> str:

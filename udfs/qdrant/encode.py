@@ -114,11 +114,7 @@ def _entries(heads: Heads, items: Mapping[str, Any]) -> bytes:
     pieces: list[bytes] = []
     for name, item in items.items():
         key = _KEYS[name]
-        if type(item) is str:  # as `_string`, but most are so
-            body = item.encode()
-            head = _STRING[len(body)]
-        else:
-            head, body = _WRITERS[type(item)](item)
+        head, body = _WRITERS[type(item)](item)
         pieces += (heads[len(key) + len(head) + len(body)], key, head, body)
     return b"".join(pieces)
 
