@@ -99,11 +99,15 @@ class Bench:
                     yield run
 
     def latency(self, workload: Workload) -> Iterator[Latency]:
-        """Yield what the job's latency is with each of the settings, on one cluster."""
+        """Yield what the job's latency is with each of the settings, on one cluster.
+
+        Kafka writes its records to the disk each second. Left to the system, it is half a gigabyte every 30 s at 768
+        dimensions, for which requests to Qdrant wait, as it has the same disk here: NOTES.md has the figures.
+        """
         with FlinkCluster(slots=self.plan.slots, config=USUAL) as cluster:
             for name, settings in SETTINGS.items():
                 with (
-                    topic_of(self.kafka, f"bench-latency-{secrets.token_hex(3)}") as topic,
+                    topic_of(self.kafka, f"bench-latency-{secrets.token_hex(3)}", **{"flush.ms": 1000}) as topic,
                     self._arena(workload, topic) as arena,
                     running_job(arena, settings, cluster) as job,
                 ):

@@ -29,6 +29,8 @@ _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.apache
 # What a broker answers about a group when it has only just started.
 _NOT_YET = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
+# A topic says by flush.ms, as the bench's does, how soon its records are to be on the disk. The broker looks each second;
+# by its default it never does.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -37,6 +39,7 @@ controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
 log.dirs={storage}
 auto.create.topics.enable=false
+log.flush.scheduler.interval.ms=1000
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=1
 offsets.topic.replication.factor=1
