@@ -29,8 +29,8 @@ _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.apache
 # What a broker answers about a group when it has only just started.
 _NOT_YET = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
-# A topic says by flush.ms, as the bench's does, how soon its records are to be on the disk. The broker looks each second;
-# by its default it never does.
+# A topic says by flush.ms, as the bench's does, how soon its records are to be on the disk. The broker looks for that
+# each second here, and by its default never.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
