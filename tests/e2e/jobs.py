@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from tests.e2e.topic import Topic
 
 
+# A worker whose task ended before it had called back waits for Beam's log service, 60 s (`FnApiLogRecordHandler`), and
+# is gone after 64. It has nothing of the job yet, the watchdog included.
+WORKERS_END_WITHIN = 90
+
+
 @dataclass(frozen=True)
 class Job:
     """A job that was submitted."""
@@ -104,7 +109,8 @@ class Runner:
         for job in self.jobs:
             if not job.has_ended():
                 self.cluster.cancel(job.id)
-        wait_until(lambda: not self.cluster.python_worker_pids(), "the Python workers to end with their job", 30)
+        what = "the Python workers to end with their job"
+        wait_until(lambda: not self.cluster.python_worker_pids(), what, WORKERS_END_WITHIN)
 
     def arguments(self) -> list[str]:
         """Return the settings of every job, as arguments."""
