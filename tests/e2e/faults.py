@@ -16,10 +16,8 @@ import pytest
 from qdrant_client import models
 
 from scripts.stack.flink_rest import SavepointRefusedError
-from scripts.stack.processes import wait_until
 from scripts.stack.workload import FORMATS, Message, generate
 from tests.e2e.drill import CHECKPOINT_TIMEOUT, LATENCY, REQUEST_TIMEOUT
-from tests.e2e.jobs import WORKERS_END_WITHIN
 from tests.e2e.letters import BAD_ONE
 
 if TYPE_CHECKING:
@@ -83,7 +81,7 @@ def kill_job_manager(drill: Drill) -> None:
     drill.cluster.kill_job_manager()
     drill.jobs.clear()
     drill.cluster.restart_job_manager()
-    wait_until(lambda: not drill.cluster.python_worker_pids(), "the tasks of the lost job to end", WORKERS_END_WITHIN)
+    drill.wait_for_workers_to_end()
     drill.start(savepoint=drill.latest_checkpoint())
 
 

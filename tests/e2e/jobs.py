@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # A worker whose task ended before it had called back waits for Beam's log service, 60 s (`FnApiLogRecordHandler`), and
 # is gone after 64. It has nothing of the job yet, the watchdog included.
-WORKERS_END_WITHIN = 90
+_WORKERS_END_WITHIN = 90
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,12 @@ class Runner:
         for job in self.jobs:
             if not job.has_ended():
                 self.cluster.cancel(job.id)
+        self.wait_for_workers_to_end()
+
+    def wait_for_workers_to_end(self) -> None:
+        """Return once no Python worker is left."""
         what = "the Python workers to end with their job"
-        wait_until(lambda: not self.cluster.python_worker_pids(), what, WORKERS_END_WITHIN)
+        wait_until(lambda: not self.cluster.python_worker_pids(), what, _WORKERS_END_WITHIN)
 
     def arguments(self) -> list[str]:
         """Return the settings of every job, as arguments."""
