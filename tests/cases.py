@@ -82,6 +82,7 @@ GOOD = [
     good("payload {}", vector=[1, 2], payload={}),
     good("payload integers -2^63 and 2^63-1", payload={"low": -(2**63), "high": 2**63 - 1, "odd": 2**53 + 1}),
     good("payload floats", payload={"large": 1e300, "2^64": 2.0**64, "tiny": 5e-324, "whole": 7.0}),
+    good("payload of a large float beside brackets", payload={"large": 1e300, "text": '\\"[{' * 300}),
     good("payload strings", payload={"": "", "ü": "\U0001d11e\n", "n\0": "a\0b"}),
     good("payload empty things", payload={"o": {}, "l": [], "n": None, "m": [[], {}, None, "", False]}),
     good("payload of 33 objects", payload=nested(33)),
@@ -105,6 +106,7 @@ GOOD = [
 
 _OPEN = '{"collection_name":"cases-dense","id":1'
 _DEEP = "[" * 10_000 + "]" * 10_000
+_REPLACED = '"x":' + "[" * 1000 + "]" * 1000 + ',"x":'
 
 _TEXTS = [
     bad_text("empty", "json-unreadable", ""),
@@ -126,6 +128,11 @@ _TEXTS = [
     bad_text("10,000 lists", "json-too-deep", _DEEP),
     bad_text("10,000 objects", "json-too-deep", '{"a":' * 10_000 + "1" + "}" * 10_000),
     bad("300 lists and a large float", "json-too-deep", "value", x=nested(300, in_lists=True), payload={"f": 1e19}),
+    # Also where a repeated name hides them: Python 3.10 and 3.11 have no room for as many levels as orjson has.
+    bad_text(
+        "1,000 lists replaced and a large float", "json-too-deep", f'{_OPEN},{_REPLACED}0,"payload":{{"f":1e19}}}}'
+    ),
+    bad_text("1,000 lists replaced by a large float", "json-too-deep", f'{_OPEN},"payload":{{{_REPLACED}1e19}}}}'),
     bad_text("element beyond a double", "json-number", _OPEN + ',"vector":[1,1e999]}'),
     bad("payload integer beyond a double", "json-number", "value", payload={"a": 10**400}),
     bad_text("null", "not-an-object", "null"),

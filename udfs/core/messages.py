@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 # Python's own reader recurses, and gives up somewhere below 1,000 levels in some versions; orjson reads 1,024.
 _MAX_EXACT_LEVELS = 200
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_BRACKET = re.compile(rb"[\[\]{}]")
 _EXCERPT = 60
 
 # orjson tells faults apart by its words only. These are in those of 3.10 to 3.13.
@@ -145,16 +149,13 @@ def _read_payload(message: Mapping[str, Any], text: bytes) -> dict[str, Any]:
     except InexactNumberError:
         # A payload that is too deep by itself is refused as such.
         read_payload(message["payload"], is_exact=True)
-        _check_depth(message)
+        _check_depth(text)
         return read_payload(json.loads(text.decode())["payload"], is_exact=True)
 
 
-def _check_depth(message: Mapping[str, Any]) -> None:
-    """Refuse what Python's reader cannot read: fields that are ignored may be deeper than the payload may."""
-    level: list[Any] = [message]
-    for _ in range(_MAX_EXACT_LEVELS):
-        children = [item for parent in level for item in (parent.values() if isinstance(parent, dict) else parent)]
-        level = [item for item in children if isinstance(item, (dict, list))]
-    if level:
+def _check_depth(text: bytes) -> None:
+    """Refuse what Python's reader cannot read: what is ignored, or replaced by a repeated name, may be that deep."""
+    brackets = _BRACKET.findall(_STRING.sub(b"", text))
+    if max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets)) > _MAX_EXACT_LEVELS:
         rule = f"with a payload number of 2^63 or more, {_MAX_EXACT_LEVELS} levels are the most that can be read"
         raise refused("json-too-deep", "value", f"is nested too deeply; {rule}")
