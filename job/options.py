@@ -76,7 +76,7 @@ def pipeline_options(settings: Settings, letter_max_bytes: int) -> PipelineOptio
     letters = _dead_letters(settings, letter_max_bytes)
     return PipelineOptions(
         source={**_READING, **settings.connector_options},
-        parse=ParseOptions(rules, settings.lanes, text_limits, size, settings.connection, retry, letters),
+        parse=ParseOptions(rules, settings.lanes, text_limits, limits, settings.connection, retry, letters),
         write=WriteOptions(settings.connection, limits, in_flight, retry, letters),
         dead_letters=_sink(settings, letter_max_bytes),
     )

@@ -59,7 +59,7 @@ class ParseOptions:
         rules: How a message becomes an operation.
         lanes: How many writers share a collection; None if each worker writes what it has parsed.
         limits: The size of a micro-batch.
-        parcel_bytes: How many bytes leave in one piece, at most: those of a request.
+        parcels: How much leaves in one piece: what a request takes.
         connection: Where the collections are described.
         retry: How patiently they are asked for.
         dead_letters: What they look like; without them, the first refused message fails the job.
@@ -68,7 +68,7 @@ class ParseOptions:
     rules: ParseRules
     lanes: int | None
     limits: BatchLimits
-    parcel_bytes: int
+    parcels: BatchLimits
     connection: Connection
     retry: RetryOptions
     dead_letters: DeadLetterOptions | None
@@ -146,14 +146,14 @@ class ParseStage(Stage[bytes, Row]):
     def _rows(self, operations: Mapping[Place, list[Operation]]) -> Iterator[Row]:
         """Yield them in parcels, as bytes if they travel."""
         for place, of_place in operations.items():
-            for part in in_parcels(of_place, self._options.parcel_bytes):
+            for part in in_parcels(of_place, self._options.parcels):
                 parcel = Parcel(part)
                 carried = parcel if self._options.lanes is None else parcel.to_bytes()
                 yield Row(*AddressedParcel(self._addresses.of(*place), len(part), carried))
 
     def _rows_of_letters(self, letters: list[DeadLetter]) -> Iterator[Row]:
         """Yield dead letters by the way that everything goes, so that the same barrier is behind them."""
-        for parcel in in_parcels(letters, self._options.parcel_bytes):
+        for parcel in in_parcels(letters, self._options.parcels):
             # Anywhere, as they have no order to keep.
             yield Row(*AddressedParcel(self._addresses.of_any(DEAD_LETTERS), len(parcel), packed(parcel)))
 

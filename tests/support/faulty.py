@@ -79,6 +79,9 @@ class FaultyPoints(MemoryPoints):
     Args:
         script: What becomes of the requests, in the order of their arrival.
         pauses: How many turns of the event loop each takes before it is applied, over and over again.
+
+    Attributes:
+        largest: The most points, or ids, that a request had.
     """
 
     def __init__(self, script: Iterable[Step], pauses: Sequence[int]) -> None:
@@ -86,6 +89,7 @@ class FaultyPoints(MemoryPoints):
         super().__init__({kind.collection: 16 for kind in FORMATS.values()})
         self._script = deque(script)
         self._pauses = itertools.cycle(pauses)
+        self.largest = 0
 
     async def upsert(self, collection: str, points: Sequence[bytes]) -> Answer:
         """Upsert all points; if one of them is poison, only some of the others, as the real server does."""
@@ -97,10 +101,12 @@ class FaultyPoints(MemoryPoints):
             await MemoryPoints.upsert(self, collection, good[::2])
             return REFUSED
 
+        self.largest = max(self.largest, len(points))
         return await self._follow(self._next(), apply)
 
     async def delete(self, collection: str, ids: Sequence[PointId]) -> Answer:
         """Delete the points that exist."""
+        self.largest = max(self.largest, len(ids))
         return await self._follow(self._next(), lambda: MemoryPoints.delete(self, collection, ids))
 
     async def describe(self, collection: str) -> tuple[Answer, grpc.CollectionParams]:

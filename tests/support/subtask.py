@@ -21,7 +21,7 @@ from udfs.qdrant.patience import RetryOptions
 from udfs.write import WriteOptions, WriteStage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pyflink.common import Row
 
@@ -100,7 +100,7 @@ class Attempt:
     """
 
     def __init__(self, store: MemoryPoints, layout: Layout, limits: tuple[BatchLimits, BatchLimits]) -> None:
-        parse = ParseOptions(ParseRules(), layout.lanes, limits[0], limits[1].max_bytes, NOWHERE, _QUICK, _LETTERS)
+        parse = ParseOptions(ParseRules(), layout.lanes, *limits, NOWHERE, _QUICK, _LETTERS)
         write = WriteOptions(NOWHERE, limits[1], max_in_flight=2, retry=_QUICK, dead_letters=_LETTERS)
         self._is_keyed = layout.lanes is not None
         writers = layout.writers if self._is_keyed else layout.parsers
@@ -108,10 +108,10 @@ class Attempt:
         self._writers = [Subtask(WriteStage(write, lambda _: store)) for _ in range(writers)]
         self.letters: list[DeadLetter] = []
 
-    async def read(self, record: KafkaRecord, partition: int) -> None:
-        """Bring in one record; each partition has one parser."""
+    async def read(self, records: Sequence[KafkaRecord], partition: int) -> None:
+        """Bring in records of a partition in one pack; each partition has one parser."""
         parser = partition % len(self._parsers)
-        await self._write(parser, await self._parsers[parser].take(pack_of([record])))
+        await self._write(parser, await self._parsers[parser].take(pack_of(records)))
         await asyncio.sleep(0)
 
     async def finish_bundle(self) -> None:

@@ -164,7 +164,7 @@ class Away(MemoryPoints):
 
 
 LIMITS, RETRY = BatchLimits(100, 1 << 20, 8), RetryOptions(Backoff(0.0001, 0.0002))
-PARSE = ParseOptions(ParseRules(), 1, LIMITS, LIMITS.max_bytes, NOWHERE, RETRY, dead_letters=None)
+PARSE = ParseOptions(ParseRules(), 1, LIMITS, LIMITS, NOWHERE, RETRY, dead_letters=None)
 WRITE = WriteOptions(NOWHERE, LIMITS, 1, RETRY, dead_letters=None)
 PARCEL = Parcel(encoded([good(1)]))
 MESSAGE = KafkaRecord(None, b'{"collection_name": "docs", "id": 1, "vector": [1, 1]}', "messages", 0, 0, {})

@@ -41,7 +41,7 @@ WRITERS = Writers(LANES, 128)
 LIMITS = BatchLimits(100, 1 << 20, 8)
 QUICK = RetryOptions(Backoff(0.0001, 0.0002))
 LETTERS = DeadLetterOptions(LetterRules("my-job", 10**6), ErrorLimit(0.9, 0, 60))
-PARSE = ParseOptions(ParseRules(), LANES, LIMITS, LIMITS.max_bytes, NOWHERE, QUICK, LETTERS)
+PARSE = ParseOptions(ParseRules(), LANES, LIMITS, LIMITS, NOWHERE, QUICK, LETTERS)
 WRITE = WriteOptions(NOWHERE, LIMITS, max_in_flight=2, retry=QUICK, dead_letters=LETTERS)
 
 
@@ -146,18 +146,28 @@ def test_large_dead_letters_leave_in_parcels_of_the_size_of_a_batch() -> None:
     assert [Message(letter.key, letter.value) for letter in letters] == messages
 
 
+@pytest.mark.parametrize(
+    ("most", "lengths"),
+    [
+        pytest.param(replace(LIMITS, max_bytes=1000), [2, 1, 1, 2], id="bytes"),
+        pytest.param(replace(LIMITS, max_count=4), [4, 2], id="points"),
+        pytest.param(replace(LIMITS, max_count=1), [1] * 6, id="one point"),
+    ],
+)
 @pytest.mark.parametrize("lanes", [None, 1], ids=["handed on", "as bytes"])
-def test_points_leave_in_parcels_of_the_size_of_a_request(lanes: int | None) -> None:
+def test_points_leave_in_parcels_of_the_size_of_a_request(
+    lanes: int | None, most: BatchLimits, lengths: list[int]
+) -> None:
     """However much a batch of text is parsed into; a larger point goes by itself, and their order stays."""
     sizes = [100, 100, 100, 2000, 1, 1]
     body = {"collection_name": "docs", "vector": [1, 1]}
     texts = [json.dumps({**body, "id": at, "payload": {"text": "x" * size}}) for at, size in enumerate(sizes)]
-    options = replace(PARSE, lanes=lanes, parcel_bytes=1000)
+    options = replace(PARSE, lanes=lanes, parcels=most)
     _, rows = parsed(
         MemoryPoints({"docs": 2}), packs([Message(None, text.encode()) for text in texts]), options=options
     )
     parcels = [AddressedParcel(*row) for row in rows]
-    assert [parcel.length for parcel in parcels] == [2, 1, 1, 2]
+    assert [parcel.length for parcel in parcels] == lengths
     assert [op.id for parcel in parcels for op in operations_of(parcel.parcel)] == [*range(len(sizes))]
 
 

@@ -82,9 +82,17 @@ class Message(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How the job runs: its limits; the layout of each attempt; how long bundles are, and which end in a checkpoint."""
+    """How the job runs.
+
+    Attributes:
+        limits: Those of the parse stage and of the write stage.
+        pack: How many records come together, at most.
+        layouts: That of each attempt.
+        bundles: How long each is, and whether it ends in a checkpoint.
+    """
 
     limits: tuple[BatchLimits, BatchLimits]
+    pack: int
     layouts: Sequence[Layout]
     bundles: Sequence[tuple[int, bool]]
 
@@ -101,7 +109,7 @@ class Run:
 
     def __init__(self, messages: Sequence[Message], store: FaultyPoints, plan: Plan) -> None:
         self.letters: list[DeadLetter] = []
-        self._messages, self._store, self._limits = messages, store, plan.limits
+        self._messages, self._store, self._limits, self._pack = messages, store, plan.limits, plan.pack
         self._layouts, self._bundles = itertools.cycle(plan.layouts), itertools.cycle(plan.bundles)
         self._checkpoint = self._furthest = 0
 
@@ -122,9 +130,8 @@ class Run:
             length, is_checkpoint = next(self._bundles)
             end = min(start + length, len(self._messages))
             self._furthest = max(self._furthest, end)
-            for offset in range(start, end):
-                message = self._messages[offset]
-                await self.attempt.read(message.record(offset), message.partition)
+            for at in range(start, end, self._pack):
+                await self._read(range(at, min(at + self._pack, end)))
             await self.attempt.finish_bundle()
             self._check(end)
             if is_checkpoint or end == len(self._messages):
@@ -132,6 +139,13 @@ class Run:
                 self.letters += self.attempt.letters
                 self.attempt.letters = []
             start = end
+
+    async def _read(self, offsets: Iterable[int]) -> None:
+        for partition in range(PARTITIONS):
+            messages = ((offset, self._messages[offset]) for offset in offsets)
+            records = [message.record(offset) for offset, message in messages if message.partition == partition]
+            if records:
+                await self.attempt.read(records, partition)
 
     def _check(self, end: int) -> None:
         # What an earlier attempt has read beyond this barrier may be there already.
@@ -165,10 +179,12 @@ def check_letters(letters: Iterable[DeadLetter], messages: Sequence[Message]) ->
 
 
 def finished(messages: list[Message], script: list[Step], pauses: list[int], plan: Plan) -> Run:
-    """Run a job to its end, checking every barrier and the dead letters."""
-    run = Run(messages, FaultyPoints(script, pauses), plan)
+    """Run a job to its end, checking every barrier, the dead letters and that no request was larger than allowed."""
+    store = FaultyPoints(script, pauses)
+    run = Run(messages, store, plan)
     asyncio.run(run.finish())
     check_letters(run.letters, messages)
+    assert store.largest <= plan.limits[1].max_count
     return run
 
 
@@ -188,6 +204,7 @@ LIMITS = st.builds(BatchLimits, st.integers(1, 12), st.sampled_from([10**6, 2000
 PLANS = st.builds(
     Plan,
     st.tuples(LIMITS, LIMITS),
+    st.sampled_from([1, 5, 30]),
     several(st.builds(Layout, st.none() | st.integers(1, 5), st.integers(1, 2), st.integers(1, 3)), 1, 3),
     several(st.tuples(st.integers(1, 30), st.booleans()), 1, 5),
 )

@@ -12,6 +12,7 @@ from udfs.core.operations import Origin
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from udfs.core.batching import BatchLimits
     from udfs.core.operations import PointId
 
 
@@ -87,13 +88,13 @@ class AddressedParcel(NamedTuple):
         return self.parcel.size if isinstance(self.parcel, Parcel) else len(self.parcel)
 
 
-def in_parcels(items: Iterable[Item], max_bytes: int) -> Iterator[list[Item]]:
-    """Divide operations or dead letters, in their order, into parcels of at most so many bytes, or of a larger one."""
+def in_parcels(items: Iterable[Item], limits: BatchLimits) -> Iterator[list[Item]]:
+    """Divide operations or dead letters, in their order, into parcels that a batch takes, or of one too large."""
     parcel: list[Item] = []
     size = 0
     for item in items:
         item_size = item.size  # worked out at each look
-        if parcel and size + item_size > max_bytes:
+        if parcel and limits.is_exceeded(len(parcel) + 1, size + item_size):
             yield parcel
             parcel, size = [], 0
         parcel.append(item)

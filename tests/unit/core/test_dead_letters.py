@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from udfs.core.batching import BatchLimits
 from udfs.core.dead_letters import DeadLetter, LetterRules, Record, dead_letter, packed, unpacked
 from udfs.core.operations import Origin
 from udfs.core.parcels import in_parcels
@@ -189,12 +190,16 @@ def test_letters_arrive_as_they_were_packed(letters: list[DeadLetter]) -> None:
     assert all(type(letter) is DeadLetter for letter in unpacked(packed(letters)))
 
 
-@given(st.lists(RECORDS.map(letter_of), max_size=8), st.integers(1, 3000))
-def test_parcels_are_as_large_as_they_may_be(letters: list[DeadLetter], max_bytes: int) -> None:
+@given(st.lists(RECORDS.map(letter_of), max_size=8), st.integers(1, 4), st.integers(1, 3000))
+def test_parcels_are_as_large_as_they_may_be(letters: list[DeadLetter], max_count: int, max_bytes: int) -> None:
     """Every letter is in one of them, in its order; only one that is too large by itself makes a parcel too large."""
-    parcels = list(in_parcels(letters, max_bytes))
+    parcels = list(in_parcels(letters, BatchLimits(max_count, max_bytes, max_batches=1)))
     assert [letter for parcel in parcels for letter in parcel] == letters
     assert all(parcels), "an empty parcel"
     sizes = [sum(letter.size for letter in parcel) for parcel in parcels]
     assert all(size <= max_bytes or len(parcel) == 1 for size, parcel in zip(sizes, parcels, strict=True))
-    assert all(size + after[0].size > max_bytes for size, after in zip(sizes, parcels[1:], strict=False))
+    assert all(len(parcel) <= max_count for parcel in parcels)
+    assert all(
+        len(parcel) == max_count or size + after[0].size > max_bytes
+        for parcel, size, after in zip(parcels, sizes, parcels[1:], strict=False)
+    )

@@ -31,7 +31,7 @@ def test_both_stages_are_told_what_they_need() -> None:
     connection = Connection("qdrant", 6334, tls=False, key_source="env:KEY", timeout_seconds=9)
     assert options.source == {**settings.connector_options, "properties.receive.buffer.bytes": "-1"}
     assert options.parse.rules == ParseRules("mine", 2 * 2**20)
-    assert options.parse.parcel_bytes == 2**20
+    assert options.parse.parcels == options.write.limits
     assert (options.parse.lanes, options.write.max_in_flight) == (5, 3)
     for stage, size, under_way in ((options.parse, 3 * 2**20, 6 * 2**20), (options.write, 2**20, 4 * 2**20)):
         assert (stage.limits.max_count, stage.limits.max_bytes) == (7, size)
