@@ -67,6 +67,8 @@ def read_api_key(source: str) -> str:
         raise LookupError(f"qdrant.api.key names the environment variable {name}, which is not set here") from None
     except OSError as error:
         raise LookupError(f"qdrant.api.key names the file {name}, which is not readable: {error.strerror}") from None
+    except ValueError:  # no UTF-8, and its words would show a byte
+        key = ""
     key = key.strip()
     # gRPC refuses other characters with an error that shows the key.
     if not (key and key.isascii() and key.isprintable()):
