@@ -51,21 +51,33 @@ def build_environment(target: Path) -> Path:
         _pip("install", "--target", folder / "packages", "--no-deps", "--require-hashes", "--requirement", lock)
         made = shutil.make_archive(str(Path(name) / "made"), "zip", folder)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(made, target)
+        shutil.copyfile(made, target)
     return target
 
 
 def build_requirements(target: Path) -> Path:
-    """Fill a folder for `-pyreq` with `requirements.txt` and, in `wheels`, all that it takes; return the former."""
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    """Fill a folder for `-pyreq` with `requirements.txt` and, in `wheels`, all that it takes; return the former.
+
+    What an earlier call put there is replaced once the new is complete.
+
+    Raises:
+        StackError: Something else is there, and may be anything; or pip failed.
+    """
+    requirements, wheels = target / "requirements.txt", target / "wheels"
+    target.mkdir(parents=True, exist_ok=True)
+    if others := sorted({*target.iterdir()} - {requirements, wheels}):
+        raise StackError(
+            f"{target} has other files, such as {others[0].name}: give these packages a folder of their own."
+        )
     pins = [(package, text.partition(" \\\n")[0] + "\n") for package, text in _locked()]
-    requirements = target / "requirements.txt"
-    requirements.write_text("".join(pin for package, pin in pins if package in _OWN))
     with TemporaryDirectory() as name:
-        constraints = Path(name) / "constraints.txt"
+        made, constraints, fetched = (Path(name) / part for part in ("requirements.txt", "constraints.txt", "wheels"))
+        made.write_text("".join(pin for package, pin in pins if package in _OWN))
         constraints.write_text("".join(pin for _, pin in pins))
-        _pip("download", "--dest", target / "wheels", "--constraint", constraints, "--requirement", requirements)
+        _pip("download", "--dest", fetched, "--constraint", constraints, "--requirement", made)
+        shutil.rmtree(wheels, ignore_errors=True)
+        shutil.move(fetched, wheels)
+        shutil.copyfile(made, requirements)
     return requirements
 
 

@@ -74,3 +74,17 @@ def test_a_zip_that_cannot_be_written_is_reported(tmp_path: Path, capsys: pytest
     assert said.out == ""
     assert said.err.startswith("The package was not built: ")
     assert str(tmp_path / "file") in said.err
+
+
+def test_a_folder_with_other_files_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever names it by mistake is told, before anything is fetched."""
+    (tmp_path / "wheels").mkdir()
+    for name in ("requirements.txt", "wheels/a.whl", ".env"):
+        (tmp_path / name).write_text(name)
+    assert main(["--requirements", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"The package was not built: {tmp_path} has other files, such as .env: give these packages a folder of their"
+        " own.\n"
+    )
+    for name in ("requirements.txt", "wheels/a.whl", ".env"):
+        assert (tmp_path / name).read_text() == name
