@@ -28,22 +28,24 @@ class ProcessId(NamedTuple):
 
 
 def end_with_task_manager() -> None:
-    """End this process within half a second of its TaskManager's death, however it dies.
+    """End this process within half a second of its TaskManager's death, however it dies, or of its runner's.
 
-    Does nothing outside a Python worker process, or where there is no /proc.
+    Does nothing outside a Python worker process; without /proc only the latter is seen.
     """
     if not is_worker():
         return
     task_manager = task_manager_of(os.getpid())
     if task_manager is None:
         logger.warning("No TaskManager was found above this worker: it may outlive a TaskManager that is killed.")
-        return
     start_once("task-manager-watchdog", _watch, task_manager, os.getppid())
 
 
 def task_manager_of(pid: int) -> ProcessId | None:
-    """Return the nearest ancestor that is a JVM: java ▶ pyflink-udf-runner.sh ▶ python."""
-    while pid > 1:
+    """Return the nearest ancestor that is a JVM: java ▶ pyflink-udf-runner.sh ▶ python.
+
+    In a container it may be process 1, as Flink's image starts it by `exec`.
+    """
+    while pid > 0:
         stat = _stat(pid)
         if stat is None:
             return None
@@ -83,9 +85,9 @@ def _stat(pid: int) -> tuple[str, int, str] | None:
     return None if state in "ZX" else (name, parent, started)
 
 
-def _watch(task_manager: ProcessId, runner: int) -> None:
+def _watch(task_manager: ProcessId | None, runner: int) -> None:
     # Flink ends only its shell script, the parent; by itself Python takes seconds more to leave, beside the next task.
-    while os.getppid() == runner and _may_live(task_manager):
+    while os.getppid() == runner and (task_manager is None or _may_live(task_manager)):
         time.sleep(POLL_SECONDS)
     # Not sys.exit: hanging in the ordinary exit, with requests still going out, is what this is for. And not a word
     # of it in the log: Beam's log handler is closed under its own lock, where it waits for a thread that logs.

@@ -30,6 +30,13 @@ end_with_task_manager(); end_with_task_manager()
 print(os.getpid(), flush=True)
 time.sleep(60)
 """
+IN_A_CONTAINER = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+
+
+def _has_containers() -> bool:
+    return bool(shutil.which(IN_A_CONTAINER[0])) and subprocess.call([*IN_A_CONTAINER, "true"]) == 0
+
+
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc on this system")
 
 
@@ -86,6 +93,19 @@ def test_a_worker_ends_within_a_second_of_its_runners_death(tmp_path: Path) -> N
         shell, worker = int(output.readline()), int(output.readline())
         os.kill(shell, signal.SIGKILL)
         must_end_within_a_second(worker)
+
+
+@needs_proc
+@pytest.mark.skipif(not _has_containers(), reason="no namespaces of processes can be made here")
+def test_a_task_manager_may_be_the_first_process_of_its_container(tmp_path: Path) -> None:
+    """As in Flink's own image, where scripts end in `exec java`."""
+    java = tmp_path / "java"
+    shutil.copy(shutil.which("bash") or "/bin/bash", java)
+    program = "import os; from udfs.watchdog import task_manager_of; print(task_manager_of(os.getpid()).pid)"
+    line = f"{shlex.join([sys.executable, '-c', program])}; true"
+    command = [*IN_A_CONTAINER, str(java), "-c", f"bash -c {shlex.quote(line)}; true"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == "1\n"
 
 
 @needs_proc
