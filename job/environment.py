@@ -18,6 +18,7 @@ from job.durations import read_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+RESET_THRESHOLD = "restart-strategy.exponential-delay.reset-backoff-threshold"
 ROOT = Path(__file__).resolve().parent.parent
 
 # Filled in where neither a setting, nor `flink run -D`, nor the cluster's config.yaml says otherwise.
@@ -30,7 +31,7 @@ DEFAULTS = {
     "restart-strategy.exponential-delay.max-backoff": "1 min",
     "restart-strategy.exponential-delay.backoff-multiplier": "1.5",
     "restart-strategy.exponential-delay.attempts-before-reset-backoff": "10",
-    "restart-strategy.exponential-delay.reset-backoff-threshold": "5 min",
+    RESET_THRESHOLD: "5 min",
     # Flink's default, 0, fails the job at the first checkpoint that expires in an outage.
     "execution.checkpointing.tolerable-failed-checkpoints": "1000000",
     "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
@@ -116,6 +117,16 @@ def effective(environment: StreamExecutionEnvironment) -> dict[str, str]:
     """Return the options that the environment was configured with, defaults left out."""
     j_configuration = get_j_env_configuration(environment._j_stream_execution_environment)  # noqa: SLF001
     return dict(Configuration(j_configuration=j_configuration).to_dict())
+
+
+def may_be_after_a_crash(configured: Mapping[str, str]) -> bool:
+    """Tell whether Flink runs this client by itself whenever a JobManager takes over: its end would be the job's.
+
+    In application mode the client runs in the JobManager, and with high availability each new one runs it again
+    before the job goes on at its last checkpoint.
+    """
+    availability = configured.get("high-availability.type", configured.get("high-availability", "none"))
+    return configured.get("execution.target") == "embedded" and availability.strip().lower() != "none"
 
 
 def faults_of(configured: Mapping[str, str]) -> list[str]:

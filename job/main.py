@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 try:
     from py4j.protocol import Py4JJavaError
     from pyflink.table import StreamTableEnvironment
+    from pyflink.util.exceptions import JavaException
 
     from job import environment, pipeline
     from job.arguments import SettingsError, load_settings
     from job.kafka_check import check_kafka, letter_max_bytes
     from job.options import default_flink_options, given_flink_options, pipeline_options
     from job.qdrant_check import check_qdrant
-    from job.traces import explain
+    from job.traces import explain, sentence_of
 except ModuleNotFoundError as missing:
     # Said here, as whatever could say it better may be what is missing.
     if missing.name in ("job", "udfs"):
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from job.settings import Settings
 
 OK, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+_SECONDS_BETWEEN_CHECKS = 10
 
 
 def main(argv: Sequence[str]) -> int:
@@ -55,18 +58,35 @@ def main(argv: Sequence[str]) -> int:
     try:
         stream = environment.create(given_flink_options(settings), default_flink_options(settings))
     except Py4JJavaError as error:
-        return _refuse([f"Flink does not take an option: {error.java_exception.getMessage()}"])
+        return _refuse([f"Flink does not take an option: {sentence_of(str(error))}"])
     environment.add_connector(stream, settings.kafka_connector_jar)
-    faults = [
-        *environment.faults_of(environment.effective(stream)),
-        *check_qdrant(settings),
-        *check_kafka(settings, stream.get_parallelism()),
-    ]
-    if faults:
+    if faults := _faults(stream, settings):
         return _refuse(faults)
     options = pipeline_options(settings, letter_max_bytes(settings))
-    pipeline.build(StreamTableEnvironment.create(stream), options)
+    try:
+        pipeline.build(StreamTableEnvironment.create(stream), options)
+    except (Py4JJavaError, JavaException) as error:
+        return _refuse([f"Flink does not take an option: {sentence_of(str(error))}"])
     return _execute(stream, settings)
+
+
+def _faults(stream: StreamExecutionEnvironment, settings: Settings) -> list[str]:
+    """Return what is wrong with Flink's options and the servers.
+
+    A JobManager that takes over a running job waits until the servers are there, as the tasks do.
+    """
+    configured = environment.effective(stream)
+    of_options = environment.faults_of(configured)
+    while True:
+        of_servers = [*check_qdrant(settings), *check_kafka(settings, stream.get_parallelism())]
+        if of_options or not of_servers or not environment.may_be_after_a_crash(configured):
+            return [*of_options, *of_servers]
+        _say(
+            f"The job does not go on yet, and will look again in {_SECONDS_BETWEEN_CHECKS} s, as high availability may"
+            " have started this after a crash:",
+            of_servers,
+        )
+        time.sleep(_SECONDS_BETWEEN_CHECKS)
 
 
 def _execute(stream: StreamExecutionEnvironment, settings: Settings) -> int:
@@ -79,12 +99,13 @@ def _execute(stream: StreamExecutionEnvironment, settings: Settings) -> int:
 
 
 def _refuse(faults: Sequence[str]) -> int:
-    _say("\n".join(["The job was not started:", *(f"  - {fault}" for fault in faults)]))
+    _say("The job was not started:", faults)
     return REFUSED
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - to the person who started the job
+def _say(text: str, faults: Sequence[str] = ()) -> None:
+    lines = [text, *(f"  - {fault}" for fault in faults)]
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - to the person who started the job
 
 
 if __name__ == "__main__":

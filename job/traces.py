@@ -12,6 +12,7 @@ from typing import NamedTuple
 _OURS = re.compile(r"udfs\.(?:core\.failures|batches)\.\w+: (.+)")
 _PYTHON_CAUSE = re.compile(r"Traceback \(most recent call last\):(?:\n .+)+\n(\w.+)")
 _CAUSE = re.compile(r"^Caused by: (.+)", re.MULTILINE)
+_SAID = re.compile(r"^(?:: )?(?:[\w$]+\.)+[\w$]+: (.+)", re.MULTILINE)
 _NEEDED = "apache-flink, qdrant-client, orjson and pysimdjson"
 _PYTHON_OPTION = "python.executable, or `flink run -pyexec`,"
 
@@ -87,6 +88,12 @@ def explain(trace: str) -> str:
             return f"{_filled(text, found.groupdict())}\n\n{trace}"
     causes = _PYTHON_CAUSE.findall(trace) or _CAUSE.findall(trace)
     return f"{causes[-1] if causes else 'Flink said:'}\n\n{trace}"
+
+
+def sentence_of(trace: str) -> str:
+    """Return what Java says in the outermost exception of a trace, without the name of its class."""
+    said = _SAID.search(trace)
+    return said.group(1) if said else trace
 
 
 def _filled(text: str, found: dict[str, str]) -> str:

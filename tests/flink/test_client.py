@@ -71,8 +71,12 @@ def test_options_in_effect_that_void_a_promise_are_refused(arguments: list[str],
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("execution.checkpointing.interval", "0"), ("execution.checkpointing.timeout", "soon")],
-    ids=["a setting of this job", "no duration"],
+    [
+        ("execution.checkpointing.interval", "0"),
+        ("execution.checkpointing.timeout", "soon"),
+        ("table.sql-dialect", "esperanto"),
+    ],
+    ids=["a setting of this job", "no duration", "of the table environment"],
 )
 def test_an_option_that_flink_does_not_take_is_refused(
     arguments: list[str], tmp_path: Path, name: str, value: str
@@ -83,6 +87,7 @@ def test_an_option_that_flink_does_not_take_is_refused(
     assert ended.stderr.startswith("The job was not started:\n  - ")
     assert name in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "\tat " not in ended.stderr
 
 
 def test_ctrl_c_ends_everything(kafka: Kafka, qdrant: Qdrant, tmp_path: Path) -> None:
