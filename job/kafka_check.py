@@ -12,10 +12,11 @@ from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import add_jars_to_context_class_loader, load_java_class, to_jarray
 
 from job.faults import neighbours
+from job.options import producer_properties
 from job.settings import Settings, is_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +40,14 @@ _HINTS = {
 
 
 def check_kafka(settings: Settings, slots: int, *, seconds: int = _KAFKA_SECONDS) -> list[str]:
-    """Return why the source could not read, asked by the very client, with the very properties, that it will use.
+    """Return why the source could not read, asked by Kafka's very client, with the very properties, that it will use.
 
     A pattern that fits no topic is only worth a warning: topics may come later. So are slots without a partition.
     """
     try:
         if _cannot_take_tokens(settings):
             return [f"sasl.mechanism is OAUTHBEARER, for which Java must find Kafka's client only once: {_IN_LIB}"]
+        _read_properties(settings)
         with _admin(settings) as admin:
             existing = _topics(admin, seconds)
             read = [topic for topic in existing if _is_read(topic, settings)]
@@ -131,6 +133,33 @@ def _partitions(admin: Any, topics: list[str], seconds: int) -> int | None:
     return sum(len(description.partitions()) for description in described.values())
 
 
+def _read_properties(settings: Settings) -> None:
+    """Let Kafka's own classes read what consumer and producer will be given; raise what they say.
+
+    An admin client passes over all that is not for it.
+    """
+    reader, writer = (f"{_KAFKA}common.serialization.ByteArray{role}" for role in ("Deserializer", "Serializer"))
+    # Without these there is no such client; Flink gives the same.
+    own = {"key.deserializer": reader, "value.deserializer": reader}
+    _read_as(_client_class(settings, "consumer.ConsumerConfig"), {**settings.kafka_properties, **own})
+    if settings.errors_deadletterqueue_topic_name:
+        own = {"key.serializer": writer, "value.serializer": writer}
+        _read_as(_client_class(settings, "producer.ProducerConfig"), {**producer_properties(settings), **own})
+
+
+def _read_as(config: Any, properties: Mapping[str, str]) -> None:
+    jvm = get_gateway().jvm
+    constructor = config.getConstructor(to_jarray(jvm.Class, [load_java_class("java.util.Properties")]))
+    constructor.newInstance(to_jarray(jvm.Object, [_of_java(properties)]))
+
+
+def _of_java(properties: Mapping[str, str]) -> Any:
+    of_java = get_gateway().jvm.java.util.Properties()
+    for name, value in properties.items():
+        of_java.setProperty(name, value)
+    return of_java
+
+
 def _answer(future: Any, seconds: int) -> Any:
     return future.get(seconds, get_gateway().jvm.java.util.concurrent.TimeUnit.SECONDS)
 
@@ -139,22 +168,19 @@ def _answer(future: Any, seconds: int) -> Any:
 def _admin(settings: Settings) -> Iterator[Any]:
     """Open the connector's own, relocated admin client, which py4j's class path does not know."""
     jvm = get_gateway().jvm
-    of_java = jvm.java.util.Properties()
-    for name, value in settings.kafka_properties.items():
-        of_java.setProperty(name, value)
     parameters = to_jarray(jvm.Class, [load_java_class("java.util.Properties")])
-    create = _admin_class(settings).getMethod("create", parameters)
-    admin = create.invoke(None, to_jarray(jvm.Object, [of_java]))
+    create = _client_class(settings, "admin.AdminClient").getMethod("create", parameters)
+    admin = create.invoke(None, to_jarray(jvm.Object, [_of_java(settings.kafka_properties)]))
     try:
         yield admin
     finally:
         admin.close(jvm.java.time.Duration.ZERO)
 
 
-def _admin_class(settings: Settings) -> Any:
+def _client_class(settings: Settings, name: str) -> Any:
     if settings.kafka_connector_jar:
         add_jars_to_context_class_loader([settings.kafka_connector_jar.as_uri()])
-    return load_java_class(f"{_KAFKA}clients.admin.AdminClient")
+    return load_java_class(f"{_KAFKA}clients.{name}")
 
 
 def _cannot_take_tokens(settings: Settings) -> bool:
@@ -163,7 +189,7 @@ def _cannot_take_tokens(settings: Settings) -> bool:
     if settings.kafka_properties.get("sasl.mechanism") != "OAUTHBEARER":
         return False
     of_flink = get_gateway().jvm.ClassLoader.getSystemClassLoader()
-    return not of_flink.equals(_admin_class(settings).getClassLoader())
+    return not of_flink.equals(_client_class(settings, "admin.AdminClient").getClassLoader())
 
 
 def _causes(error: Py4JJavaError) -> Iterator[tuple[str, str]]:

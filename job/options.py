@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from job.environment import RESET_THRESHOLD
 from job.pipeline import PipelineOptions
 from job.settings import as_flink_writes
 from udfs.core.batching import BatchLimits
@@ -16,8 +18,6 @@ from udfs.qdrant.patience import RetryOptions
 from udfs.write import WriteOptions
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from job.settings import Settings
 
 # Batches under way per subtask, open ones included. With more collections than this in one bundle each would get
@@ -32,6 +32,8 @@ _PARSED_UNDER_WAY = 2
 _READING = {"properties.receive.buffer.bytes": "-1"}
 # An outage of Kafka is waited out, as one of Qdrant is; the producer would give up after one or two minutes.
 _WAITING = {"max.block.ms": str(2**31 - 1), "delivery.timeout.ms": str(2**31 - 1)}
+# How long an attempt must go well, beyond that window, until the next failure is the first again.
+_GOOD_FOR = timedelta(minutes=5)
 _OF_CONSUMERS = "interceptor.classes"  # a producer takes other ones by this name
 # Those of Flink's options that are settings of this job too: name and field.
 _FLINK = {
@@ -52,6 +54,9 @@ def given_flink_options(settings: Settings) -> dict[str, str]:
 def default_flink_options(settings: Settings) -> dict[str, str]:
     """Return what this job would rather have than Flink's own defaults, where nobody says otherwise."""
     values = {name: getattr(settings, field) for name, field in _FLINK.items()}
+    if settings.errors_tolerance == "all":
+        # An attempt may take that long to find that too many are refused, and must not count as a good one.
+        values[RESET_THRESHOLD] = settings.errors_limit_window + _GOOD_FOR
     return {name: as_flink_writes(value) for name, value in values.items() if value is not None}
 
 
@@ -82,6 +87,13 @@ def pipeline_options(settings: Settings, letter_max_bytes: int) -> PipelineOptio
     )
 
 
+def producer_properties(settings: Settings) -> dict[str, str]:
+    """Return what the producer of dead letters is given, but for the size that its topic allows."""
+    given = {name: value for name, value in settings.properties.items() if name != _OF_CONSUMERS}
+    # Less than all of `acks`, and a barrier would pass before Kafka has them safe.
+    return {**_WAITING, **given, "bootstrap.servers": settings.bootstrap_servers, "acks": "all"}
+
+
 def _dead_letters(settings: Settings, max_bytes: int) -> DeadLetterOptions | None:
     if settings.errors_deadletterqueue_topic_name is None:
         return None
@@ -93,13 +105,8 @@ def _dead_letters(settings: Settings, max_bytes: int) -> DeadLetterOptions | Non
 def _sink(settings: Settings, max_bytes: int) -> dict[str, str] | None:
     if settings.errors_deadletterqueue_topic_name is None:
         return None
-    given = {name: value for name, value in settings.properties.items() if name != _OF_CONSUMERS}
-    fixed = {
-        "bootstrap.servers": settings.bootstrap_servers,
-        "acks": "all",  # or a barrier would pass before Kafka has them safe
-        "max.request.size": str(max_bytes),
-    }
-    properties = {f"properties.{name}": value for name, value in {**_WAITING, **given, **fixed}.items()}
+    given = {**producer_properties(settings), "max.request.size": str(max_bytes)}
+    properties = {f"properties.{name}": value for name, value in given.items()}
     return {"topic": settings.errors_deadletterqueue_topic_name, **properties}
 
 

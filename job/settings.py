@@ -43,8 +43,9 @@ def _at_least(least: str) -> AfterValidator:
 
 
 Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1)]
-Millis = Annotated[int, Field(ge=0)]
+# As many as Java's integers hold.
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Millis = Annotated[int, Field(ge=0, le=2**63 - 1)]
 # A request may hold a full buffer and one more record, and protobuf ends at 2 GiB.
 Size = Annotated[int, BeforeValidator(read_size), Field(ge=1, lt=1024**3)]
 Duration = Annotated[timedelta, BeforeValidator(read_duration)]
@@ -80,7 +81,8 @@ class Settings(BaseModel):
     )
     properties: dict[str, str] = _setting(
         "properties.*",
-        "Any other property of the Kafka client, as it is. For reading, `receive.buffer.bytes` is -1 unless given.",
+        "Any other property of the Kafka client, as it is. For reading, `receive.buffer.bytes` is -1 unless given; for"
+        " dead letters `acks` is always all.",
         {},
     )
     scan_startup_mode: Literal["group-offsets", "earliest-offset", "latest-offset", "timestamp", "specific-offsets"] = (

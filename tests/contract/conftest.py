@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from apache_beam.runners.worker.statesampler import StateSampler
+from pyflink.java_gateway import get_gateway
 from trustme import CA
 
 from scripts.stack.processes import LOCALHOST
@@ -27,6 +29,14 @@ def tls_qdrant(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> Itera
     certificate = authority.issue_cert(LOCALHOST)
     with TlsQdrant(tmp_path_factory.mktemp("certificate"), certificate, api_key="right") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def flinks_java() -> Any:
+    """Flink's JVM in this process, whose own process PyFlink leaves to itself with a warning at once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        return get_gateway().jvm
 
 
 @pytest.fixture

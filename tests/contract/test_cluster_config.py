@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from scripts.stack.processes import ROOT
 from tests.support.deployments import ARGUMENTS, COMMENTED, SUGGESTED, flink_options
 from tests.support.pythons import PACKAGES
 
@@ -49,6 +50,16 @@ def test_config_on_a_plain_machine(tmp_path: Path) -> None:
     code, output = worked_out(SUGGESTED, tmp_path)
     assert code == 0, output
     assert (megabytes(output, f"{MANAGED}="), megabytes(output, "-Xmx")) == ([512], [256])
+
+
+def test_config_at_the_end_of_flinks_own(flinks_java: Any, tmp_path: Path) -> None:
+    """As the page says: all of it holds, and what Flink needs from its own stays."""
+    texts = [file.read_text() for file in (FLINK / "conf" / "config.yaml", ROOT / "flink-conf" / "config.yaml")]
+    (tmp_path / "config.yaml").write_text("\n".join(texts))
+    configuration = flinks_java.org.apache.flink.configuration
+    read = configuration.GlobalConfiguration.loadConfiguration(str(tmp_path)).toMap()
+    assert {name: read[name] for name in SUGGESTED} == {name: str(value) for name, value in SUGGESTED.items()}
+    assert {"jobmanager.rpc.address", "jobmanager.memory.process.size", WHOLE, "env.java.opts.all"} <= {*read}
 
 
 def test_config_with_what_it_has_in_comments(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,11 +29,8 @@ RECORD_FORMAT = 2
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _gateway() -> None:
-    """Start Flink's JVM, whose process PyFlink leaves to itself with a warning at once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        get_gateway()
+def _connector(flinks_java: Any) -> None:  # noqa: ARG001 - it is to be there
+    """Let Java find Kafka's client."""
     add_jars_to_context_class_loader([JAR.as_uri()])
 
 

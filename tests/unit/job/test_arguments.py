@@ -27,6 +27,14 @@ FAULTS: dict[str, tuple[list[str], list[str]]] = {
         ["--python.fn-execution.bundle.size=0"],
         ["python.fn-execution.bundle.size is '0': give 1 or more."],
     ),
+    "more-than-an-integer": (
+        ["--python.fn-execution.bundle.size=3000000000"],
+        ["python.fn-execution.bundle.size is '3000000000': give 2147483647 at most."],
+    ),
+    "more-than-a-long": (
+        ["--scan.startup.mode=timestamp", f"--scan.startup.timestamp-millis={2**63}"],
+        [f"scan.startup.timestamp-millis is '{2**63}': give {2**63 - 1} at most."],
+    ),
     "no-bundle-time": (
         ["--python.fn-execution.bundle.time=0"],
         ["python.fn-execution.bundle.time is '0': give 1 ms or more."],

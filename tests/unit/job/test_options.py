@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from job.arguments import load_settings
+from job.environment import RESET_THRESHOLD
 from job.options import default_flink_options, given_flink_options, pipeline_options
 from udfs.core.dead_letters import LetterRules
 from udfs.core.error_limit import ErrorLimit
@@ -60,6 +61,20 @@ def test_with_tolerance_both_stages_know_what_dead_letters_look_like() -> None:
     options = pipeline_options(settings, letter_max_bytes=1000)
     expected = DeadLetterOptions(LetterRules("my-job", 1000), ErrorLimit(0.5, 7, 90))
     assert (options.parse.dead_letters, options.write.dead_letters) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "threshold"),
+    [
+        pytest.param([], None, id="without dead letters"),
+        pytest.param(TOLERANT, "900000", id="by default"),
+        pytest.param([*TOLERANT, "--errors.limit.window=1 h"], "3900000", id="an hour"),
+    ],
+)
+def test_an_attempt_counts_as_good_only_after_the_window_of_the_limit(given: list[str], threshold: str | None) -> None:
+    """Or a job of which nearly every message is refused, but few of them come, would start again for ever."""
+    options = default_flink_options(load_settings([*LEAST, *given]))
+    assert options.get(RESET_THRESHOLD) == threshold
 
 
 def test_dead_letters_go_to_the_same_kafka() -> None:
