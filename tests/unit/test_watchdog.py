@@ -41,9 +41,11 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="th
 
 
 @contextmanager
-def task_manager_over(shell_line: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+def task_manager_over(
+    shell_line: str, folder: Path, name: str = "java"
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """Start java ▶ shell ▶ python, as Flink does; WORKER in the line is the worker. Yield the first, and its output."""
-    java = folder / "java"  # the kernel names a process after its file
+    java = folder / name  # the kernel names a process after its file
     shutil.copy(shutil.which("bash") or "/bin/bash", java)
     script = folder / "worker.py"
     script.write_text(WORKER)
@@ -87,9 +89,10 @@ def test_a_worker_ends_within_a_second_of_its_task_managers_death(tmp_path: Path
 
 
 @needs_proc
-def test_a_worker_ends_within_a_second_of_its_runners_death(tmp_path: Path) -> None:
-    """Flink ends a worker by ending the script above it, and the worker follows at once."""
-    with task_manager_over("echo $$; WORKER; true", tmp_path) as (_task_manager, output):
+@pytest.mark.parametrize("name", ["java", "something else"])
+def test_a_worker_ends_within_a_second_of_its_runners_death(tmp_path: Path, name: str) -> None:
+    """Flink ends a worker by ending the script above it, and the worker follows at once, whatever is above that."""
+    with task_manager_over("echo $$; WORKER; true", tmp_path, name) as (_task_manager, output):
         shell, worker = int(output.readline()), int(output.readline())
         os.kill(shell, signal.SIGKILL)
         must_end_within_a_second(worker)
