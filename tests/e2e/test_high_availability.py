@@ -46,7 +46,7 @@ def test_a_job_manager_that_takes_over_during_an_outage_waits_for_its_end(trial:
         trial.wait_for_points(points_of(messages[:300]), SECONDS)
         [job] = [job["id"] for job in cluster.rest("/jobs")["jobs"]]
         wait_until(lambda: cluster.checkpoints(job)["latest"]["completed"], "a checkpoint", SECONDS)
-        trial.qdrant.kill()
+        trial.qdrant.stop()
         cluster.kill_job_manager()
         trial.topic.produce(messages[300:])
         cluster.restart_job_manager()
