@@ -70,22 +70,21 @@ def test_options_in_effect_that_void_a_promise_are_refused(arguments: list[str],
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("option", "said"),
     [
-        ("execution.checkpointing.interval", "0"),
-        ("execution.checkpointing.timeout", "soon"),
-        ("table.sql-dialect", "esperanto"),
+        pytest.param("execution.checkpointing.interval=0", "execution.checkpointing.interval", id="a setting here"),
+        pytest.param("execution.checkpointing.timeout=soon", "execution.checkpointing.timeout", id="no duration"),
+        pytest.param("table.sql-dialect=esperanto", "SqlDialect.ESPERANTO", id="of the table environment"),
     ],
-    ids=["a setting of this job", "no duration", "of the table environment"],
 )
 def test_an_option_that_flink_does_not_take_is_refused(
-    arguments: list[str], tmp_path: Path, name: str, value: str
+    arguments: list[str], tmp_path: Path, option: str, said: str
 ) -> None:
     """An option handed on to Flink that it cannot read, or that is a setting here, is refused in a sentence."""
-    ended = run_job(*arguments, f"--flink.{name}", value, folder=tmp_path)
+    ended = run_job(*arguments, f"--flink.{option}", folder=tmp_path)
     assert (ended.code, ended.stdout) == (2, "")
     assert ended.stderr.startswith("The job was not started:\n  - ")
-    assert name in ended.stderr
+    assert said in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "\tat " not in ended.stderr
 
