@@ -40,13 +40,17 @@ def _has_containers() -> bool:
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc on this system")
 
 
+def shell_named(name: str, folder: Path) -> Path:
+    """Return a bash of that name in the folder: the kernel names a process after its file."""
+    return Path(shutil.copy(shutil.which("bash") or "/bin/bash", folder / name))
+
+
 @contextmanager
 def task_manager_over(
     shell_line: str, folder: Path, name: str = "java"
 ) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """Start java ▶ shell ▶ python, as Flink does; WORKER in the line is the worker. Yield the first, and its output."""
-    java = folder / name  # the kernel names a process after its file
-    shutil.copy(shutil.which("bash") or "/bin/bash", java)
+    java = shell_named(name, folder)
     script = folder / "worker.py"
     script.write_text(WORKER)
     line = shell_line.replace("WORKER", f"{shlex.quote(sys.executable)} {shlex.quote(str(script))}")
@@ -102,8 +106,7 @@ def test_a_worker_ends_within_a_second_of_its_runners_death(tmp_path: Path, name
 @pytest.mark.skipif(not _has_containers(), reason="no namespaces of processes can be made here")
 def test_a_task_manager_may_be_the_first_process_of_its_container(tmp_path: Path) -> None:
     """As in Flink's own image, where scripts end in `exec java`."""
-    java = tmp_path / "java"
-    shutil.copy(shutil.which("bash") or "/bin/bash", java)
+    java = shell_named("java", tmp_path)
     program = "import os; from udfs.watchdog import task_manager_of; print(task_manager_of(os.getpid()).pid)"
     line = f"{shlex.join([sys.executable, '-c', program])}; true"
     command = [*IN_A_CONTAINER, str(java), "-c", f"bash -c {shlex.quote(line)}; true"]
