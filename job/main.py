@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         stream = environment.create(given_flink_options(settings), default_flink_options(settings))
     except Py4JJavaError as error:
-        return _refuse([f"Flink does not take an option: {sentence_of(str(error))}"])
+        return _refuse_option(error)
     environment.add_connector(stream, settings.kafka_connector_jar)
     if faults := _faults(stream, settings):
         return _refuse(faults)
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         pipeline.build(StreamTableEnvironment.create(stream), options)
     except (Py4JJavaError, JavaException) as error:
-        return _refuse([f"Flink does not take an option: {sentence_of(str(error))}"])
+        return _refuse_option(error)
     return _execute(stream, settings)
 
 
@@ -96,6 +96,10 @@ def _execute(stream: StreamExecutionEnvironment, settings: Settings) -> int:
         _say(f"The job failed. {explain(str(error))}")
         return FAILED
     return OK
+
+
+def _refuse_option(error: Exception) -> int:
+    return _refuse([f"Flink does not take an option: {sentence_of(str(error))}"])
 
 
 def _refuse(faults: Sequence[str]) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from job.environment import RESET_THRESHOLD
+from job.durations import read_duration
+from job.environment import DEFAULTS, RESET_THRESHOLD
 from job.pipeline import PipelineOptions
 from job.settings import as_flink_writes
 from udfs.core.batching import BatchLimits
@@ -18,6 +18,8 @@ from udfs.qdrant.patience import RetryOptions
 from udfs.write import WriteOptions
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from job.settings import Settings
 
 # Batches under way per subtask, open ones included. With more collections than this in one bundle each would get
@@ -32,8 +34,6 @@ _PARSED_UNDER_WAY = 2
 _READING = {"properties.receive.buffer.bytes": "-1"}
 # An outage of Kafka is waited out, as one of Qdrant is; the producer would give up after one or two minutes.
 _WAITING = {"max.block.ms": str(2**31 - 1), "delivery.timeout.ms": str(2**31 - 1)}
-# How long an attempt must go well, beyond that window, until the next failure is the first again.
-_GOOD_FOR = timedelta(minutes=5)
 _OF_CONSUMERS = "interceptor.classes"  # a producer takes other ones by this name
 # Those of Flink's options that are settings of this job too: name and field.
 _FLINK = {
@@ -56,7 +56,7 @@ def default_flink_options(settings: Settings) -> dict[str, str]:
     values = {name: getattr(settings, field) for name, field in _FLINK.items()}
     if settings.errors_tolerance == "all":
         # An attempt may take that long to find that too many are refused, and must not count as a good one.
-        values[RESET_THRESHOLD] = settings.errors_limit_window + _GOOD_FOR
+        values[RESET_THRESHOLD] = settings.errors_limit_window + read_duration(DEFAULTS[RESET_THRESHOLD])
     return {name: as_flink_writes(value) for name, value in values.items() if value is not None}
 
 
